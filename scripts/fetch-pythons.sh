@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# fetch-pythons.sh: interpreters for the tests that Debian 12 and 13 do not have, out of Debian sid,
+# into the user's cache: a root of its own and, for each interpreter, a program beside it that runs
+# it with the root's /usr in place of ours, in a mount namespace of its own. tests/lib/tap.sh finds
+# them there. Exit status 4: they cannot be had here, and why.
+
+top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+. "$top/scripts/common.sh"
+
+# python3.15-dbg is CPython's debug build.
+interpreters="python3.13 python3.14 python3.15 python3.15-dbg"
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/perpetuo-bpf-tests
+limit=240
+
+skip()
+{
+	say "$*"
+	exit 4
+}
+
+# usable: all of them are there and run
+usable()
+{
+	for name in $interpreters; do
+		"$cache/bin/$name" -I -c '' 2>/dev/null || return 1
+	done
+}
+
+# wrap NAME: the program that runs it
+wrap()
+{
+	cat >"$cache/bin/$1" <<-EOF
+		#!/bin/sh
+		# Made by fetch-pythons.sh.
+		root=\$(cd "\$(dirname "\$0")/../sid" && pwd) || exit 1
+		exec unshare -m sh -c 'mount --bind "\$0/usr" /usr && exec "\$@"' "\$root" /usr/bin/$1 "\$@"
+	EOF
+	chmod 755 "$cache/bin/$1"
+}
+
+if usable; then exit 0; fi
+[ "$(id -u)" = 0 ] || skip "making a Debian root needs root: no CPython 3.14 and 3.15"
+command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed: no CPython 3.14 and 3.15"
+mkdir -p "$cache/bin" || exit 1
+say "making a root with Debian sid's Pythons in $cache (about 40 s)"
+rm -rf "$cache/sid" "$cache/sid.new"
+trap 'rm -rf "$cache/sid.new"' EXIT
+# Snapshots that stand in for the archive may be older than they say they are good for.
+timeout "$limit" mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
+	--include="$(echo "$interpreters" | tr ' ' ,)" sid "$cache/sid.new" </dev/null >&2 ||
+	skip "mmdebstrap could not make it (is there a network?): no CPython 3.14 and 3.15"
+mv "$cache/sid.new" "$cache/sid" || exit 1
+for name in $interpreters; do wrap "$name"; done
+usable || die "the Pythons in $cache/bin do not run"
