@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * gil_abi.h - the table of GILs and of the threads that wait for them, one for each process, and
+ * the record of a wait.
+ *
+ * The loader writes where the GILs are (`cnt` last), the rest is the programs'. An entry of `wait`
+ * belongs to the thread whose id is in it, which alone makes it free again, unless it has ended:
+ * then it says so in `left`, and the deadline timer frees it.
+ */
+#ifndef PERPETUO_GIL_ABI_H
+#define PERPETUO_GIL_ABI_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+#include "bpf/gil_state.h"
+
+#define GIL_MAX 8 /* GILs of one process: one, and one for each subinterpreter that has its own */
+#define GIL_THREADS 64 /* of one process that wait at once: a power of 2 */
+#define GIL_PROBES 8 /* places where the entry of a thread may be */
+
+/* From gil_words on, x86-64 (glibc's pthread_cond_t and pthread_mutex_t): cond, mutex, switch_cond,
+ * switch_mutex. */
+#define GIL_COND 32
+#define GIL_MUTEX_AT 80
+#define GIL_SWITCH_COND 120
+#define GIL_SWITCH_MUTEX 168
+#define GIL_END 208
+
+struct gil_thread {
+	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
+	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
+	__u32 left; /* it has ended: the timer frees the entry */
+	__u32 pad;
+	struct gil_wait wait;
+};
+
+struct gil_table {
+	__u32 cnt; /* GILs */
+	__u32 open; /* entries of `thread` in use */
+	__u64 thread_id; /* offset in a thread state of what is pthread_self() */
+	__u64 gil[GIL_MAX]; /* addresses of gil_words in the target */
+	struct gil_thread thread[GIL_THREADS];
+};
+
+/* EVENT_GIL_WAIT: raised. EVENT_GIL_END: over; also of one that was never raised (GIL_LONG). */
+struct event_gil {
+	__u32 type;
+	__u32 proc; /* handle of the process */
+	__u64 now_ns; /* when it was judged */
+	__u64 gil; /* address of its gil_words */
+	__u64 start_ns;
+	__u64 end_ns; /* EVENT_GIL_END */
+	__u64 holder; /* thread state: at the last wait */
+	__u64 switches; /* WAIT: switch_number at the last wait; END: how far it moved */
+	__u32 tid; /* in the loader's pid namespace, 0 = not in it */
+	__u32 waiting; /* WAIT: threads that wait for this GIL, this one among them */
+	__u32 flags; /* enum gil_flags */
+	__u32 pad;
+};
+
+#define GIL_ASSERT_AT(type, field, off) \
+	_Static_assert(__builtin_offsetof(struct type, field) == (off), #type "." #field)
+GIL_ASSERT_AT(gil_words, holder, 8);
+GIL_ASSERT_AT(gil_words, locked, 16);
+GIL_ASSERT_AT(gil_words, switches, 24);
+_Static_assert(sizeof(struct gil_words) == GIL_COND, "gil_words");
+GIL_ASSERT_AT(event_gil, now_ns, 8);
+GIL_ASSERT_AT(event_gil, gil, 16);
+GIL_ASSERT_AT(event_gil, start_ns, 24);
+GIL_ASSERT_AT(event_gil, end_ns, 32);
+GIL_ASSERT_AT(event_gil, holder, 40);
+GIL_ASSERT_AT(event_gil, switches, 48);
+GIL_ASSERT_AT(event_gil, tid, 56);
+GIL_ASSERT_AT(event_gil, waiting, 60);
+GIL_ASSERT_AT(event_gil, flags, 64);
+_Static_assert(sizeof(struct event_gil) == 72, "event_gil");
+_Static_assert(sizeof(struct gil_table) % 8 == 0, "an array of them can be mapped");
+
+#endif
