@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "proc/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "proc/process.h"
+#include "proc/task.h"
+
+#define BATCH 256 /* ranges of one system call: 8 KiB of iovecs on the stack */
+
+struct mem {
+	const struct mem_ops *ops;
+	void *ctx; /* owned: ops->free */
+	struct mem_stats stats;
+};
+
+/* ---- a live process ----------------------------------------------------------------------------
+ *
+ * process_vm_readv() takes many ranges in one call but names the process by a tid, which must
+ * belong to a living thread. The file /proc/PID/mem holds on to the address space itself: it shows
+ * when that is gone (exec, exit), and it stands in where process_vm_readv() is refused (seccomp
+ * profiles of containers) or its thread has just ended.
+ */
+
+struct process_mem {
+	pid_t pid;
+	pid_t tid; /* a thread that lived when we looked */
+	int fd; /* /proc/PID/task/TID/mem, or -1 */
+	bool no_readv; /* process_vm_readv() is refused */
+};
+
+/* 0 if TID's memory may be read by process_vm_readv(). No process has a page at address 0. */
+static int probe(pid_t tid)
+{
+	char byte;
+	struct iovec local = { &byte, 1 }, remote = { NULL, 1 };
+
+	if (process_vm_readv(tid, &local, 1, &remote, 1, 0) >= 0 || errno == EFAULT)
+		return 0;
+	return -errno;
+}
+
+static int pick_thread(struct process_mem *p)
+{
+	struct task_list list;
+	int err;
+
+	err = task_list__load(p->pid, &list);
+	if (err)
+		return err;
+	err = -ESRCH;
+	for (size_t i = 0; i < list.cnt; i++) {
+		if (probe(list.tid[i]) == -ESRCH)
+			continue;
+		p->tid = list.tid[i];
+		err = 0;
+		break;
+	}
+	task_list__free(&list);
+	return err;
+}
+
+static ssize_t read_by_file(struct process_mem *p, const struct mem_range *range, size_t cnt)
+{
+	ssize_t n;
+
+	if (p->fd < 0)
+		return -EPERM;
+	for (size_t i = 0; i < cnt; i++) {
+		/* pread() takes no negative offset: the upper half is the kernel's anyway */
+		if (range[i].addr > INT64_MAX - range[i].len)
+			return (ssize_t)i;
+		n = pread(p->fd, range[i].buf, range[i].len, (off_t)range[i].addr);
+		if (n == 0 && range[i].len)
+			return i ? (ssize_t)i : -ESRCH;
+		if (n != (ssize_t)range[i].len)
+			return (ssize_t)i;
+	}
+	return (ssize_t)cnt;
+}
+
+static ssize_t process_readv(void *ctx, const struct mem_range *range, size_t cnt)
+{
+	struct iovec local[BATCH], remote[BATCH];
+	struct process_mem *p = ctx;
+	size_t whole = 0;
+	ssize_t n;
+
+	if (!cnt)
+		return 0;
+	if (p->no_readv)
+		return read_by_file(p, range, cnt);
+	for (size_t i = 0; i < cnt; i++) {
+		local[i] = (struct iovec){ range[i].buf, range[i].len };
+		remote[i] = (struct iovec){ (void *)(uintptr_t)range[i].addr, range[i].len };
+	}
+	n = process_vm_readv(p->tid, local, cnt, remote, cnt, 0);
+	if (n < 0 && errno == ESRCH && !pick_thread(p))
+		n = process_vm_readv(p->tid, local, cnt, remote, cnt, 0);
+	if (n < 0 && errno == EFAULT)
+		return 0;
+	if (n < 0)
+		return errno == EPERM || errno == ENOSYS ? -EPERM : -ESRCH;
+	for (; whole < cnt && (size_t)n >= range[whole].len; whole++)
+		n -= (ssize_t)range[whole].len;
+	return (ssize_t)whole;
+}
+
+static int process_check(void *ctx)
+{
+	struct process_mem *p = ctx;
+	char byte;
+
+	if (p->fd < 0)
+		return process__exists(p->pid) ? 0 : -ESRCH;
+	/* end of file = no address space any more; a hole in a living one is an error */
+	return pread(p->fd, &byte, 1, 0) == 0 ? -ESRCH : 0;
+}
+
+static void process_free(void *ctx)
+{
+	struct process_mem *p = ctx;
+
+	if (p->fd >= 0)
+		close(p->fd);
+	free(p);
+}
+
+static const struct mem_ops process_ops = {
+	.readv = process_readv,
+	.check = process_check,
+	.free = process_free,
+};
+
+static int no_memory(pid_t pid, struct err *err)
+{
+	struct process_info info;
+
+	if (process_info__load(pid, &info))
+		return err_set(err, -ESRCH, "there is no process %d", pid);
+	return err_set(err, -ENOENT, "process %d %s", pid,
+		       info.kernel_thread ? "is a kernel thread: it has no memory of its own"
+					  : "has already ended: its memory is gone");
+}
+
+static int open_process(struct process_mem *p, struct err *err)
+{
+	char path[64], byte;
+	int ret;
+
+	p->tid = p->pid;
+	ret = probe(p->tid);
+	if (ret == -ESRCH && (!process__exists(p->pid) || pick_thread(p)))
+		return no_memory(p->pid, err);
+	if (ret == -ESRCH)
+		ret = probe(p->tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", p->pid, p->tid);
+	p->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (p->fd >= 0 && pread(p->fd, &byte, 1, 0) == 0)
+		return no_memory(p->pid, err);
+	if (ret && p->fd < 0)
+		return err_set(
+			err, -EPERM,
+			"may not read the memory of process %d: be root, or have CAP_SYS_PTRACE (see ptrace(2), kernel.yama.ptrace_scope)",
+			p->pid);
+	p->no_readv = ret != 0;
+	return 0;
+}
+
+int mem__open(pid_t pid, struct mem **out, struct err *err)
+{
+	struct process_mem *p;
+	int ret;
+
+	*out = NULL;
+	if (pid <= 0)
+		return err_set(err, -ESRCH, "there is no process %d", pid);
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_set(err, -ENOMEM, "no memory for reading process %d", pid);
+	p->pid = pid;
+	p->fd = -1;
+	ret = open_process(p, err);
+	if (ret) {
+		process_free(p);
+		return ret;
+	}
+	ret = mem__from_ops(&process_ops, p, out);
+	return ret ? err_set(err, ret, "no memory for reading process %d", pid) : 0;
+}
+
+/* ---- any memory ------------------------------------------------------------------------------ */
+
+int mem__from_ops(const struct mem_ops *ops, void *ctx, struct mem **out)
+{
+	struct mem *m = calloc(1, sizeof(*m));
+
+	*out = m;
+	if (!m) {
+		if (ops->free)
+			ops->free(ctx);
+		return -ENOMEM;
+	}
+	m->ops = ops;
+	m->ctx = ctx;
+	return 0;
+}
+
+void mem__free(struct mem *m)
+{
+	if (!m)
+		return;
+	if (m->ops->free)
+		m->ops->free(m->ctx);
+	free(m);
+}
+
+/* One batch of at most BATCH ranges: the first that is not there ends a call, not the batch. */
+static int read_batch(struct mem *m, struct mem_range *range, size_t cnt)
+{
+	int err = 0;
+	ssize_t n;
+
+	for (size_t i = 0; i < cnt;) {
+		m->stats.calls++;
+		n = m->ops->readv(m->ctx, range + i, cnt - i);
+		if (n < 0) {
+			for (; i < cnt; i++)
+				range[i].err = (int)n;
+			return (int)n;
+		}
+		for (ssize_t k = 0; k < n; k++)
+			range[i + (size_t)k].err = 0;
+		i += (size_t)n;
+		if (i < cnt) {
+			m->stats.faults++;
+			range[i++].err = err = -EFAULT;
+		}
+	}
+	return err;
+}
+
+int mem__readv(struct mem *m, struct mem_range *range, size_t cnt)
+{
+	int err = 0, ret;
+	size_t n;
+
+	for (size_t i = 0; i < cnt; i += n) {
+		n = cnt - i < BATCH ? cnt - i : BATCH;
+		for (size_t k = i; k < i + n; k++)
+			m->stats.bytes += range[k].len;
+		ret = read_batch(m, range + i, n);
+		if (ret && ret != -EFAULT) {
+			for (size_t k = i + n; k < cnt; k++)
+				range[k].err = ret;
+			return ret;
+		}
+		err = ret ? ret : err;
+	}
+	return err;
+}
+
+int mem__read(struct mem *m, uint64_t addr, void *buf, size_t len)
+{
+	struct mem_range range = { .addr = addr, .buf = buf, .len = len };
+
+	return len ? mem__readv(m, &range, 1) : 0;
+}
+
+int mem__read_u32(struct mem *m, uint64_t addr, uint32_t *out)
+{
+	int err = mem__read(m, addr, out, sizeof(*out));
+
+	if (err)
+		*out = 0;
+	return err;
+}
+
+int mem__read_u64(struct mem *m, uint64_t addr, uint64_t *out)
+{
+	int err = mem__read(m, addr, out, sizeof(*out));
+
+	if (err)
+		*out = 0;
+	return err;
+}
+
+int mem__check(struct mem *m)
+{
+	return m->ops->check ? m->ops->check(m->ctx) : 0;
+}
+
+const struct mem_stats *mem__stats(const struct mem *m)
+{
+	return &m->stats;
+}
