@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The interpreters of the target, their thread states, and who holds the GIL. */
+#ifndef PERPETUO_PY_INTERP_H
+#define PERPETUO_PY_INTERP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "py/python.h"
+#include "py/target.h"
+
+struct thread_ref {
+	uint64_t tstate, interp, interp_id, ident;
+	pid_t ns_tid;
+	bool holds_gil;
+};
+
+struct thread_refs {
+	struct thread_ref *ref; /* owned */
+	size_t cnt, cap;
+	const char *note; /* literal: "" or what is missing */
+};
+
+/*
+ * Lists all thread states. *LIST is zeroed or the result of the call before, which spares reads.
+ * 0 (also when something is missing: LIST->note), -ENOENT (no interpreter any more: ending),
+ * -EFAULT (nonsense in memory), -ESRCH, -EPERM, -ENOMEM.
+ */
+int thread_refs__load(const struct py_target *t, struct thread_refs *list);
+/* As python__gils. */
+int interp__gils(const struct py_target *t, struct py_gils *out);
+
+void thread_refs__free(struct thread_refs *list); /* content only; zeroed structs are fine */
+
+#endif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "py/moment.h"
+
+#include <errno.h>
+
+#include "proc/task.h"
+
+static enum py_thread_state state_of(char c)
+{
+	switch (c) {
+	case 'R':
+		return PY_RUNNING;
+	case 'S':
+	case 'D':
+	case 'I':
+		return PY_BLOCKED;
+	case 'T':
+	case 't':
+		return PY_STOPPED;
+	case 'Z':
+	case 'X':
+		return PY_GONE;
+	default:
+		return PY_UNKNOWN;
+	}
+}
+
+void moment__look(pid_t pid, pid_t tid, struct moment *out)
+{
+	struct task_syscall call;
+	struct task_status status;
+	int proof, err;
+
+	*out = (struct moment){ .state = PY_UNKNOWN };
+	if (tid <= 0)
+		return;
+	proof = task_syscall__load(pid, tid, &call);
+	err = task_status__load(pid, tid, &status);
+	if (proof == -ESRCH || err) {
+		out->state = proof == -ESRCH || err == -ESRCH ? PY_GONE : PY_UNKNOWN;
+		return;
+	}
+	out->state = state_of(status.state);
+	out->switches = status.voluntary + status.involuntary;
+	out->off = out->state == PY_BLOCKED || out->state == PY_STOPPED;
+	/* a kernel without that file leaves the state alone as witness */
+	if (!proof && !call.blocked)
+		out->off = false;
+	if (!out->off && out->state == PY_BLOCKED)
+		out->state = PY_RUNNING;
+}
+
+bool moment__stood_still(const struct moment *before, const struct moment *after)
+{
+	return before->off && after->off && before->switches == after->switches;
+}

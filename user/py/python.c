@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "py/python.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "py/arena.h"
+#include "py/interp.h"
+#include "py/runtime.h"
+#include "py/target.h"
+#include "py/walk.h"
+
+#define DEFAULT_TIMEOUT_NS NSEC_PER_SEC
+#define TEST_TIMEOUT_NS (500 * NSEC_PER_MSEC)
+#define TEST_PAUSE_US 2000
+#define TEST_ROUNDS 50
+
+struct python {
+	struct py_target target;
+	struct runtime runtime;
+	struct walker *walker;
+	char description[PY_VERSION_LEN + 300];
+};
+
+struct snapshot {
+	struct py_snapshot pub; /* first: what the caller sees */
+	struct arena arena;
+};
+
+static void describe(struct python *py)
+{
+	char version[PY_VERSION_LEN];
+
+	py_version__format(py->runtime.hex, version);
+	snprintf(py->description, sizeof(py->description), "CPython %s (%s, %s)", version,
+		 py->runtime.in_executable ? "static" : "shared", py->runtime.path);
+}
+
+/*
+ * The layout is right if one chain of frames ends where its thread began and every code object in
+ * it is one. A program that makes and leaves calls all the time may need several looks; one that is
+ * idle in C code has no frame to look at: then only a build that was measured is believed.
+ */
+static int self_test(struct python *py, struct err *err)
+{
+	struct walk_test test = { 0 };
+	char version[PY_VERSION_LEN];
+	pid_t pid = py->target.pid;
+	int ret = 0;
+
+	py_version__format(py->runtime.hex, version);
+	py->target.deadline_ns = clock_monotonic_ns() + TEST_TIMEOUT_NS;
+	for (int i = 0; i < TEST_ROUNDS && !py_target__late(&py->target); i++) {
+		ret = walker__test(py->walker, &test);
+		if (ret == -ESRCH || ret == -EPERM)
+			return err_set(err, ret, "cannot read the memory of process %d any more",
+				       pid);
+		if (ret == -ENOMEM)
+			return err_set(err, ret, "no memory for reading process %d", pid);
+		if (!ret && test.proven)
+			return 0;
+		usleep(TEST_PAUSE_US);
+	}
+	if (ret == -ENOENT || (!ret && !test.threads))
+		return err_set(err, -ENOENT, "the Python in process %d is starting or ending", pid);
+	if (ret)
+		return err_set(err, -EIO,
+			       "the memory of the CPython %s in process %d makes no sense", version,
+			       pid);
+	if (py->target.layout.known_build) {
+		log_msg(LOG_DEBUG, "python",
+			"process %d: no stack of %zu threads proves the layout", pid, test.threads);
+		return 0;
+	}
+	if (!test.with_frames)
+		return err_set(err, -ENOENT, "no thread of process %d runs Python code yet", pid);
+	return err_set(err, -EOPNOTSUPP,
+		       "the CPython %s in process %d is a build that is laid out in an unknown way",
+		       version, pid);
+}
+
+static int open_python(struct python *py, struct err *err)
+{
+	int ret = mem__open(py->target.pid, &py->target.mem, err);
+
+	if (!ret)
+		ret = runtime__find(&py->target, &py->runtime, err);
+	if (ret)
+		return ret;
+	describe(py);
+	py->walker = walker__new(&py->target);
+	if (!py->walker)
+		return err_set(err, -ENOMEM, "no memory for reading process %d", py->target.pid);
+	return self_test(py, err);
+}
+
+int python__open(pid_t pid, struct python **out, struct err *err)
+{
+	struct python *py = calloc(1, sizeof(*py));
+	int ret;
+
+	*out = NULL;
+	if (!py)
+		return err_set(err, -ENOMEM, "no memory for reading process %d", pid);
+	py->target.pid = pid;
+	ret = open_python(py, err);
+	if (ret) {
+		python__free(py);
+		return ret;
+	}
+	*out = py;
+	return 0;
+}
+
+void python__free(struct python *py)
+{
+	if (!py)
+		return;
+	walker__free(py->walker);
+	mem__free(py->target.mem);
+	free(py);
+}
+
+const char *python__describe(const struct python *py)
+{
+	return py->description;
+}
+
+int python__gils(struct python *py, struct py_gils *out)
+{
+	int ret = mem__check(py->target.mem);
+
+	*out = (struct py_gils){ 0 };
+	return ret ? ret : interp__gils(&py->target, out);
+}
+
+static int walk_error(const struct python *py, int ret, struct err *err)
+{
+	pid_t pid = py->target.pid;
+
+	if (mem__check(py->target.mem) == -ESRCH)
+		ret = -ESRCH;
+	switch (ret) {
+	case -ESRCH:
+		return err_set(err, ret, "process %d has ended or runs another program", pid);
+	case -EPERM:
+		return err_set(err, ret, "may not read the memory of process %d any more", pid);
+	case -ENOMEM:
+		return err_set(err, ret, "no memory for the stacks of process %d", pid);
+	case -ENOENT:
+		return err_set(err, -EIO, "the Python in process %d is ending", pid);
+	default:
+		return err_set(err, -EIO, "the thread states of process %d make no sense", pid);
+	}
+}
+
+int python__walk(struct python *py, const struct py_walk_opts *opts, struct py_snapshot **out,
+		 struct err *err)
+{
+	uint64_t timeout = opts && opts->timeout_ns ? opts->timeout_ns : DEFAULT_TIMEOUT_NS;
+	struct snapshot *snap;
+	int ret;
+
+	*out = NULL;
+	if (mem__check(py->target.mem))
+		return walk_error(py, -ESRCH, err);
+	snap = calloc(1, sizeof(*snap));
+	if (!snap)
+		return walk_error(py, -ENOMEM, err);
+	snap->pub.note = "";
+	py->target.deadline_ns = clock_monotonic_ns() + timeout;
+	ret = walker__run(py->walker, opts, &snap->arena, &snap->pub);
+	/* exec in the middle of it: what was read may be half of each program */
+	if (!ret)
+		ret = mem__check(py->target.mem);
+	if (ret) {
+		py_snapshot__free(&snap->pub);
+		return walk_error(py, ret, err);
+	}
+	snap->pub.taken_ns = clock_monotonic_ns();
+	*out = &snap->pub;
+	return 0;
+}
+
+void py_snapshot__free(struct py_snapshot *pub)
+{
+	struct snapshot *snap = (struct snapshot *)pub;
+
+	if (!snap)
+		return;
+	arena__free(&snap->arena);
+	free(snap);
+}

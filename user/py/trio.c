@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "py/trio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "py/collection.h"
+#include "py/variable.h"
+
+#define FILE_OF_RUN "trio/_core/_run.py"
+#define BATCH 256
+#define TASK_BYTES 256 /* of a task */
+#define MAX_RUNNERS 64 /* of one process */
+
+static bool is_final(int err)
+{
+	return err == -ENOMEM || err == -ESRCH || err == -EPERM;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n >= k && !strcmp(s + n - k, end);
+}
+
+/* run() has it while the runner lives; guest mode has it only while it takes a turn. */
+static bool has_runner(const struct py_frame *f)
+{
+	return (!strcmp(f->name, "run") || !strcmp(f->name, "unrolled_run")) &&
+	       ends_with(f->file, FILE_OF_RUN);
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+/* Tasks that are read together. */
+struct batch {
+	struct kinds *kinds;
+	const struct py_target *target;
+	uint64_t runner;
+	size_t thread;
+	struct mem_range range[BATCH];
+	uint8_t buf[BATCH][TASK_BYTES];
+};
+
+/* The attribute NAME of the I-th task: out of its bytes, if they are there. 0 = none. */
+static uint64_t field(struct batch *b, size_t i, const char *name)
+{
+	struct bytes bytes = { b->buf[i], b->range[i].err ? 0 : TASK_BYTES };
+	uint64_t type, offset, value;
+
+	if (!bytes_u64(&bytes, b->target->layout.object.type, &type)) {
+		offset = kinds__slot(b->kinds, type, name);
+		if (offset && !bytes_u64(&bytes, offset, &value))
+			return value;
+	}
+	return kinds__attribute(b->kinds, b->range[i].addr, name, &value) ? 0 : value;
+}
+
+static bool is_none(const struct batch *b, uint64_t addr)
+{
+	const struct kind *k;
+
+	if (b->target->known.none)
+		return addr == b->target->known.none;
+	k = kinds__of(b->kinds, addr);
+	return k && k->class == KIND_NONE;
+}
+
+static int take_task(struct batch *b, size_t i, struct taskset *set)
+{
+	struct bytes bytes = { b->buf[i], TASK_BYTES };
+	struct coro_task task = {
+		.library = TASK_TRIO,
+		.addr = b->range[i].addr,
+		.loop = b->runner,
+		.thread = b->thread,
+	};
+	const struct kind *k;
+	uint64_t type, abort;
+
+	if (b->range[i].err &&
+	    mem__read_u64(b->target->mem, task.addr + b->target->layout.object.type, &type))
+		return 0;
+	if (!b->range[i].err)
+		bytes_u64(&bytes, b->target->layout.object.type, &type);
+	/* the hash table marks what was taken out */
+	k = kinds__get(b->kinds, type);
+	if (!k || !ends_with(k->name, "Task"))
+		return 0;
+	task.coro = field(b, i, "coro");
+	task.name = field(b, i, "name");
+	task.nursery = field(b, i, "_parent_nursery");
+	/* how to cancel what it waits for: there while it waits */
+	abort = field(b, i, "_abort_func");
+	task.idle = abort && !is_none(b, abort);
+	return task.coro ? taskset__add(set, &task) : 0;
+}
+
+static int take_tasks(struct batch *b, const uint64_t *addr, size_t cnt, struct taskset *set)
+{
+	size_t n;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < cnt; i += n) {
+		n = cnt - i < BATCH ? cnt - i : BATCH;
+		if (py_target__late(b->target)) {
+			set->note = "incomplete: no time left for all tasks";
+			break;
+		}
+		for (size_t k = 0; k < n; k++)
+			b->range[k] = (struct mem_range){ addr[i + k], b->buf[k], TASK_BYTES, 0 };
+		err = mem__readv(b->target->mem, b->range, n);
+		if (err == -EFAULT)
+			err = 0;
+		for (size_t k = 0; !err && k < n; k++)
+			err = take_task(b, k, set);
+	}
+	return err;
+}
+
+static int take_runner(const struct py_target *t, struct kinds *kinds, uint64_t runner,
+		       size_t thread, struct taskset *set)
+{
+	uint64_t tasks, *member;
+	struct batch *b;
+	size_t cnt;
+	int err = kinds__attribute(kinds, runner, "tasks", &tasks);
+
+	if (!err)
+		err = set__members(t, tasks, &member, &cnt);
+	if (err)
+		return err;
+	b = calloc(1, sizeof(*b));
+	err = -ENOMEM;
+	if (b) {
+		b->target = t;
+		b->kinds = kinds;
+		b->runner = runner;
+		b->thread = thread;
+		err = take_tasks(b, member, cnt, set);
+	}
+	free(b);
+	free(member);
+	return err;
+}
+
+int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_snapshot *snap,
+	       struct taskset *set)
+{
+	uint64_t seen[MAX_RUNNERS], runner;
+	size_t nseen = 0, n;
+	int err = 0;
+
+	for (size_t i = 0; i < snap->nthreads; i++) {
+		for (size_t k = 0; k < snap->thread[i].nframes && nseen < MAX_RUNNERS; k++) {
+			const struct py_frame *f = &snap->thread[i].frame[k];
+
+			if (!has_runner(f) || !f->addr ||
+			    variable__read(t, kinds, f->addr, "runner", &runner))
+				continue;
+			for (n = 0; n < nseen && seen[n] != runner; n++)
+				;
+			if (n < nseen)
+				continue;
+			seen[nseen++] = runner;
+			err = take_runner(t, kinds, runner, i, set);
+			if (is_final(err))
+				return err;
+			if (err && err != -E2BIG)
+				set->note = "incomplete: Trio's tasks changed while they were read";
+		}
+	}
+	return 0;
+}
+
+int trio__relate(const struct py_target *t, struct kinds *kinds, struct taskset *set)
+{
+	uint64_t last = 0, parent;
+	size_t at = TASKSET_NONE;
+	int err;
+
+	for (size_t i = 0; i < set->cnt; i++) {
+		struct coro_task *task = &set->task[i];
+
+		if (!task->nursery)
+			continue;
+		if (task->nursery != last) {
+			if (py_target__late(t)) {
+				set->note =
+					"incomplete: no time left to see which task nurses which";
+				return 0;
+			}
+			last = task->nursery;
+			err = kinds__attribute(kinds, last, "_parent_task", &parent);
+			if (is_final(err))
+				return err;
+			at = err ? TASKSET_NONE : taskset__find(set, parent);
+		}
+		if (at != i)
+			task->parent = at;
+	}
+	return 0;
+}

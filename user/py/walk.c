@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "py/walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "proc/task.h"
+#include "py/code.h"
+#include "py/interp.h"
+#include "py/locals.h"
+#include "py/moment.h"
+#include "py/names.h"
+#include "py/stack.h"
+#include "py/tasks.h"
+
+#define MAX_ATTEMPTS                                                                 \
+	6 /* who waits for the GIL wakes every 5 ms: soon it stands still for a look \
+	   */
+#define MAX_CAPTURES 3
+#define MAX_TASK_ATTEMPTS 3
+#define COPIES 256 /* a power of two */
+
+struct tid_pair {
+	pid_t ns_tid, tid;
+};
+
+/* Names of a code object that were copied into the snapshot: recursion shares them. */
+struct copy {
+	const char *file, *name;
+};
+
+struct walker {
+	const struct py_target *target;
+	struct stack_reader *reader;
+	struct code_cache *codes;
+	struct thread_names *names;
+	struct tasks *tasks;
+	struct locals *locals; /* made when they are asked for */
+	struct thread_refs refs;
+	struct pywalk_layout layout;
+	uint64_t main_interp;
+
+	/* of the thread that is being walked */
+	struct stack stack;
+	const struct code *code[PY_MAX_FRAMES];
+	int line[PY_MAX_FRAMES];
+	struct pywalk_record record;
+
+	/* of the walk that is under way */
+	struct tid_pair *tids; /* owned; NULL when the target shares our pid namespace */
+	size_t ntids;
+	struct copy copy[COPIES];
+	py_capture_fn capture;
+	void *capture_ctx;
+	bool want_locals;
+};
+
+struct walker *walker__new(const struct py_target *t)
+{
+	struct walker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->target = t;
+	w->reader = stack_reader__new(t);
+	w->codes = code_cache__new(t);
+	w->names = thread_names__new(t);
+	w->tasks = tasks__new(t);
+	py_layout__export(&t->layout, &w->layout);
+	if (w->reader && w->codes && w->names && w->tasks)
+		return w;
+	walker__free(w);
+	return NULL;
+}
+
+void walker__free(struct walker *w)
+{
+	if (!w)
+		return;
+	free(w->tids);
+	locals__free(w->locals);
+	thread_refs__free(&w->refs);
+	thread_names__free(w->names);
+	tasks__free(w->tasks);
+	code_cache__free(w->codes);
+	stack_reader__free(w->reader);
+	free(w);
+}
+
+/* ---- thread ids ------------------------------------------------------------------------------ */
+
+/*
+ * Thread states hold ids of the target's own pid namespace. Where they hold none, what was read in
+ * its place is believed if it is one of the process.
+ */
+static void map_tids(struct walker *w)
+{
+	bool check = w->target->layout.ts.native_id == PY_NONE, inner = false;
+	struct task_status status;
+	struct task_list list;
+	pid_t pid = w->target->pid;
+
+	free(w->tids);
+	w->tids = NULL;
+	w->ntids = 0;
+	if (task_list__load(pid, &list))
+		return;
+	if (!task_status__load(pid, list.tid[0], &status))
+		inner = status.ns_levels > 1;
+	if (inner || check)
+		w->tids = calloc(list.cnt, sizeof(*w->tids));
+	for (size_t i = 0; w->tids && i < list.cnt && !py_target__late(w->target); i++) {
+		status.ns_tid = list.tid[i];
+		if (!inner || !task_status__load(pid, list.tid[i], &status))
+			w->tids[w->ntids++] = (struct tid_pair){ status.ns_tid, list.tid[i] };
+	}
+	task_list__free(&list);
+}
+
+static pid_t map_tid(const struct walker *w, pid_t ns_tid)
+{
+	if (!w->tids)
+		return ns_tid;
+	for (size_t i = 0; i < w->ntids; i++)
+		if (w->tids[i].ns_tid == ns_tid)
+			return w->tids[i].tid;
+	return 0;
+}
+
+/* ---- one stack ------------------------------------------------------------------------------- */
+
+/*
+ * Code objects and lines of the stack that was read. -EAGAIN: a pointer is no code object or an
+ * instruction is not in it, so the stack was torn (or its memory is damaged).
+ */
+static int resolve(struct walker *w)
+{
+	bool torn = false;
+	int err = code_cache__load(w->codes, &w->stack, w->code);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < w->stack.cnt; i++) {
+		w->line[i] = 0;
+		if (w->code[i])
+			w->line[i] = code__line(w->codes, w->code[i], w->stack.frame[i].instr);
+		if (!w->code[i] || w->line[i] == -ERANGE)
+			torn = true;
+	}
+	return torn ? -EAGAIN : 0;
+}
+
+/* A whole chain that ends where the thread began. */
+static bool whole(const struct stack *s)
+{
+	return !s->note[0] && (!s->bottom || stack__at_bottom(s));
+}
+
+static int read_stack(struct walker *w, uint64_t tstate)
+{
+	int err = stack__read(w->reader, tstate, &w->stack);
+
+	return err ? err : resolve(w);
+}
+
+/* 0 and an exact stack; -EAGAIN: ask again; -EOPNOTSUPP: there is no such means. */
+static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t tid)
+{
+	struct pywalk_record *rec = &w->record;
+	int err = w->capture(w->capture_ctx, tid, ref->tstate, &w->layout, rec);
+
+	if (err)
+		return err;
+	if (rec->tstate != ref->tstate)
+		return -EAGAIN;
+	err = stack__from_record(w->reader, rec, &w->stack);
+	if (err)
+		return err;
+	if (rec->flags & PYWALK_FAULT) {
+		/* a remote read brings the pages back for the next tick */
+		stack__read(w->reader, ref->tstate, &w->stack);
+		return -EAGAIN;
+	}
+	err = resolve(w);
+	return err ? err : whole(&w->stack) || rec->flags & PYWALK_LIMIT ? 0 : -EAGAIN;
+}
+
+/* ---- what is shown --------------------------------------------------------------------------- */
+
+static const struct copy *copy_names(struct walker *w, struct arena *arena, const struct code *c)
+{
+	struct copy *copy = &w->copy[c->addr / 16 % COPIES];
+
+	if (!copy->file || strcmp(copy->file, c->file))
+		copy->file = arena__str(arena, c->file);
+	if (!copy->name || strcmp(copy->name, c->name))
+		copy->name = arena__str(arena, c->name);
+	return copy;
+}
+
+static void show_stack(struct walker *w, struct arena *arena, struct py_thread *out)
+{
+	const struct stack *s = &w->stack;
+	const struct copy *copy;
+
+	out->cut = s->cut;
+	out->frame = arena__alloc(arena, s->cnt * sizeof(*out->frame));
+	if (!out->frame)
+		return;
+	out->nframes = s->cnt;
+	for (size_t i = 0; i < s->cnt; i++) {
+		struct py_frame *f = &out->frame[i];
+
+		*f = (struct py_frame){ .file = "?", .name = "?", .addr = s->frame[i].addr };
+		if (!w->code[i])
+			continue;
+		copy = copy_names(w, arena, w->code[i]);
+		f->file = copy->file;
+		f->name = copy->name;
+		f->line = w->line[i] > 0 ? w->line[i] : 0;
+	}
+}
+
+/* The thread stood still: this is its stack, as far as its memory makes sense. */
+static void show_blocked(struct walker *w, const struct thread_ref *ref, int err,
+			 struct arena *arena, struct py_thread *out)
+{
+	show_stack(w, arena, out);
+	if (err == -EAGAIN)
+		out->note = "incomplete: a frame has no code object";
+	else if (w->stack.note[0])
+		out->note = w->stack.note;
+	else if (!whole(&w->stack))
+		out->note = "incomplete: the stack does not end where the thread began";
+	else if (w->target->layout.ts.native_id_of_creator && ref->interp != w->main_interp)
+		out->note = "the thread id of a subinterpreter may be another thread's";
+	else
+		out->exact = true;
+	for (size_t i = 0; w->want_locals && out->exact && i < out->nframes; i++)
+		locals__show(w->locals, i, arena, &out->frame[i]);
+}
+
+/* ERR: what reading the stack that is at hand gave. */
+static void show_unstable(struct walker *w, int err, struct arena *arena, struct py_thread *out)
+{
+	out->note = out->state == PY_RUNNING ? "running, stack not stable"
+					     : "it moved at each look, stack not stable";
+	if (!err && whole(&w->stack))
+		show_stack(w, arena, out);
+}
+
+static void show_captured(struct walker *w, struct arena *arena, struct py_thread *out)
+{
+	show_stack(w, arena, out);
+	out->state = PY_RUNNING;
+	out->note = w->stack.note;
+	out->exact = !w->stack.note[0];
+}
+
+/* One attempt. 0: *OUT is done; -EAGAIN: the thread moved. Other errors end the walk. */
+static int attempt(struct walker *w, const struct thread_ref *ref, int *captures,
+		   struct arena *arena, struct py_thread *out)
+{
+	struct moment before, after;
+	int err;
+
+	moment__look(w->target->pid, out->tid, &before);
+	out->state = before.state;
+	if (before.state == PY_GONE) {
+		out->note = "there is no such thread any more";
+		return 0;
+	}
+	if (!before.off && w->capture && out->tid && *captures < MAX_CAPTURES) {
+		++*captures;
+		err = capture_stack(w, ref, out->tid);
+		if (!err)
+			show_captured(w, arena, out);
+		if (err == -EOPNOTSUPP)
+			w->capture = NULL;
+		return err ? -EAGAIN : 0;
+	}
+	err = read_stack(w, ref->tstate);
+	if (err && err != -EAGAIN && err != -EFAULT)
+		return err;
+	if (!err && before.off && w->want_locals) {
+		err = locals__read(w->locals, &w->stack);
+		if (err)
+			return err;
+	}
+	moment__look(w->target->pid, out->tid, &after);
+	if (moment__stood_still(&before, &after) && err != -EFAULT) {
+		out->switches = after.switches;
+		show_blocked(w, ref, err, arena, out);
+		return 0;
+	}
+	if (after.off || before.off || err)
+		return -EAGAIN;
+	show_unstable(w, 0, arena, out);
+	return 0;
+}
+
+static int walk_thread(struct walker *w, const struct thread_ref *ref, struct arena *arena,
+		       struct py_thread *out)
+{
+	int captures = 0, err = -EAGAIN;
+
+	for (int i = 0; i < MAX_ATTEMPTS && err == -EAGAIN; i++) {
+		if (py_target__late(w->target)) {
+			out->note = "incomplete: no time left";
+			return 0;
+		}
+		err = attempt(w, ref, &captures, arena, out);
+	}
+	if (err != -EAGAIN)
+		return err;
+	err = read_stack(w, ref->tstate);
+	if (err && err != -EAGAIN && err != -EFAULT)
+		return err;
+	show_unstable(w, err, arena, out);
+	return 0;
+}
+
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+/* It has not run since its stack was read. */
+static bool still_stands(const struct walker *w, const struct py_thread *th)
+{
+	struct moment now;
+
+	if (!th->exact || th->state == PY_RUNNING)
+		return false;
+	moment__look(w->target->pid, th->tid, &now);
+	return now.off && now.switches == th->switches;
+}
+
+static bool runs_a_loop(const struct py_thread *th)
+{
+	for (size_t i = 0; i < th->nframes; i++)
+		if (tasks__is_loop_frame(&th->frame[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Only the thread of a loop changes its tasks, so those of one that stood still are exact. Returns
+ * how many threads of loops moved though they had been off CPU: another try may find them at rest.
+ */
+static size_t judge_tasks(struct walker *w, struct py_snapshot *snap)
+{
+	size_t moved = 0;
+
+	for (size_t i = 0; i < snap->nthreads; i++) {
+		struct py_thread *th = &snap->thread[i];
+		bool still;
+
+		if (!runs_a_loop(th))
+			continue;
+		still = still_stands(w, th);
+		moved += !still && th->state != PY_RUNNING;
+		for (size_t k = 0; k < snap->ntasks; k++) {
+			if (snap->task[k].thread != i)
+				continue;
+			snap->task[k].exact = still;
+			if (!still && !*snap->tasks_note)
+				snap->tasks_note =
+					"a moving picture: a loop ran while its tasks were read";
+		}
+	}
+	return moved;
+}
+
+static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena,
+		      struct py_snapshot *snap)
+{
+	int err;
+
+	for (int i = 1;; i++) {
+		err = tasks__load(w->tasks, which, w->codes, &w->refs, arena, snap);
+		if (err || !judge_tasks(w, snap) || i == MAX_TASK_ATTEMPTS ||
+		    py_target__late(w->target))
+			return err;
+		/* the stack and the tasks shall be of one moment */
+		for (size_t k = 0; k < snap->nthreads; k++) {
+			struct py_thread *th = &snap->thread[k];
+
+			if (!runs_a_loop(th) || th->state == PY_RUNNING || still_stands(w, th))
+				continue;
+			th->exact = false;
+			th->note = "";
+			err = walk_thread(w, &w->refs.ref[k], arena, th);
+			if (err)
+				return err;
+		}
+	}
+}
+
+/* ---- all threads ----------------------------------------------------------------------------- */
+
+static const char *comm_of(const struct walker *w, struct arena *arena, pid_t tid)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct task_stat stat;
+	const char *name = "";
+
+	if (tid > 0 && !task_stat__load(w->target->pid, tid, &stat)) {
+		text_sanitize(&text, stat.comm, strlen(stat.comm));
+		if (strbuf_str(&text))
+			name = arena__str(arena, strbuf_str(&text));
+		strbuf_free(&text);
+	}
+	return name;
+}
+
+static int begin(struct walker *w, const struct py_walk_opts *opts)
+{
+	const struct py_target *t = w->target;
+	int err;
+
+	memset(w->copy, 0, sizeof(w->copy));
+	w->capture = opts ? opts->capture : NULL;
+	w->capture_ctx = opts ? opts->capture_ctx : NULL;
+	code_cache__begin(w->codes);
+	w->want_locals = opts && opts->locals;
+	if (w->want_locals) {
+		if (!w->locals)
+			w->locals = locals__new(t);
+		if (!w->locals)
+			return -ENOMEM;
+		locals__begin(w->locals, opts->locals);
+	}
+	map_tids(w);
+	err = mem__read_u64(t->mem, t->runtime + t->layout.runtime.interpreters_main,
+			    &w->main_interp);
+	return err ? err : thread_refs__load(t, &w->refs);
+}
+
+int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena *arena,
+		struct py_snapshot *out)
+{
+	int err = begin(w, opts);
+
+	if (!err)
+		err = thread_names__load(w->names, &w->refs);
+	if (err)
+		return err;
+	out->note = w->refs.note;
+	out->thread = arena__alloc(arena, w->refs.cnt * sizeof(*out->thread));
+	if (!out->thread)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->refs.cnt; i++) {
+		const struct thread_ref *ref = &w->refs.ref[i];
+		struct py_thread *th = &out->thread[i];
+		const char *name = thread_names__get(w->names, ref);
+
+		*th = (struct py_thread){
+			.ident = ref->ident,
+			.tstate = ref->tstate,
+			.ns_tid = ref->ns_tid,
+			.tid = map_tid(w, ref->ns_tid),
+			.interp_id = ref->interp_id,
+			.holds_gil = ref->holds_gil,
+			.note = "",
+		};
+		th->name = name ? arena__str(arena, name) : comm_of(w, arena, th->tid);
+		err = walk_thread(w, ref, arena, th);
+		if (err)
+			return err;
+		out->nthreads++;
+	}
+	out->tasks_note = "";
+	if (opts && opts->tasks != PY_TASKS_NONE)
+		err = load_tasks(w, opts->tasks, arena, out);
+	if (err)
+		return err;
+	if (w->want_locals && !out->note[0])
+		out->note = locals__note(w->locals);
+	if (arena->failed)
+		out->note = "incomplete: the stacks did not fit into 64 MiB";
+	return 0;
+}
+
+int walker__test(struct walker *w, struct walk_test *out)
+{
+	int err = begin(w, NULL);
+
+	*out = (struct walk_test){ 0 };
+	for (size_t i = 0; !err && i < w->refs.cnt && !py_target__late(w->target); i++) {
+		out->threads++;
+		err = read_stack(w, w->refs.ref[i].tstate);
+		if (!err && w->stack.bottom)
+			out->with_frames++;
+		if (!err && w->stack.bottom && whole(&w->stack))
+			out->proven++;
+		if (err == -EAGAIN || err == -EFAULT) {
+			out->with_frames++;
+			err = 0;
+		}
+	}
+	return err;
+}

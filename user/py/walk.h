@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* One walk over all threads: which stack is shown, and whether it is exact. */
+#ifndef PERPETUO_PY_WALK_H
+#define PERPETUO_PY_WALK_H
+
+#include <stdbool.h>
+
+#include "py/arena.h"
+#include "py/python.h"
+#include "py/target.h"
+
+struct walker; /* opaque: the caches that stay between walks */
+
+struct walker *walker__new(const struct py_target *t); /* T borrowed; NULL: no memory */
+void walker__free(struct walker *w); /* NULL is fine */
+
+/*
+ * Walks all threads into OUT, with memory from ARENA. T's deadline is set. 0, or -ENOENT (no
+ * interpreter any more), -EFAULT (nonsense in memory), -ESRCH, -EPERM, -ENOMEM.
+ */
+int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena *arena,
+		struct py_snapshot *out);
+
+struct walk_test {
+	size_t threads; /* thread states that are consistent */
+	size_t with_frames; /* of these: have Python frames */
+	size_t proven; /* of these: every code object is one, and the chain ends at the bottom */
+};
+
+/* Reads all stacks and says whether the layout holds. Errors as above. */
+int walker__test(struct walker *w, struct walk_test *out);
+
+#endif
