@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* module.h - Python.h as this extension wants it, and the parts of which the module is made. */
+#ifndef PERPETUO_MODULE_H
+#define PERPETUO_MODULE_H
+
+/*
+ * One binary for all versions from 3.9 on. Free-threaded interpreters have no limited API (3.13,
+ * 3.14) or another one, so there the extension is built for one version.
+ */
+#include <pyconfig.h>
+#if !defined(Py_GIL_DISABLED) && !defined(Py_LIMITED_API)
+#define Py_LIMITED_API 0x03090000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+
+struct slot;
+
+/* Types; created anew for every interpreter. */
+extern PyType_Spec tracker_spec;
+extern PyType_Spec trio_spec;
+
+/*
+ * A slot for thread @ident (0: whoever holds the GIL), already active; the caller releases it by
+ * registry__release(). NULL with an exception set.
+ */
+struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident);
+
+/* pthread_self() as threading.get_ident() has it. */
+uint64_t tracker_own_ident(void);
+
+#endif
