@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * gil.bpf.c - who waits for the GIL of a CPython, and since when. Nothing in the target takes part.
+ *
+ * A thread that leaves its CPU in futex(2) on an address in gil->cond waits for that GIL; what it
+ * means when it is seen the next time is in gil_state.h. The deadline timer (judge.bpf.c) raises
+ * episodes that are open for the threshold and tells of those that are over.
+ *
+ * Contexts: gil_switch() runs under the run queue's lock, gil_tick() in hard interrupt. Nothing is
+ * allocated or sent there. Nearly all switches end early: not in a GIL's futex and nothing open is
+ * neither a look at the clock nor a read of the target.
+ *
+ * x86-64 and glibc: whether the current thread holds the GIL is known by pthread_self(), which the
+ * holder's thread state has and which is the thread's FS base. Elsewhere no wait is seen.
+ */
+#include "bpf/gil.bpf.h"
+
+#include "bpf/gil_abi.h"
+
+#define FUTEX_NR 202
+
+struct gils_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TABLE_MAX_PROCS);
+	__type(key, u32);
+	__type(value, struct gil_table);
+};
+struct gils_map gils SEC(".maps");
+
+extern const volatile __u64 threshold_ns;
+extern const volatile __u64 tick_ns;
+
+/* Depth of the loader's pid namespace, in which it knows threads. */
+__u32 gil_pid_level; /* __: its type stands in the skeleton */
+
+/* What of these types is read here: the rest of the tree needs neither. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct sched_entity___gil {
+	u64 sum_exec_runtime;
+};
+struct thread_struct___gil {
+	unsigned long fsbase;
+};
+struct task_struct___gil {
+	struct sched_entity___gil se;
+	struct thread_struct___gil thread;
+};
+struct pt_regs___gil {
+	unsigned long di;
+	unsigned long orig_ax;
+};
+#pragma clang attribute pop
+
+static __always_inline u64 cpu_time(struct task_struct *task)
+{
+	return ((struct task_struct___gil *)task)->se.sum_exec_runtime;
+}
+
+#ifdef __TARGET_ARCH_x86
+static __always_inline u64 thread_pointer(struct task_struct *task)
+{
+	return ((struct task_struct___gil *)task)->thread.fsbase;
+}
+
+/* The futex on which TASK waits, 0 = it is in another system call, or in none. */
+static __always_inline u64 futex_of(struct task_struct *task)
+{
+	struct pt_regs___gil *regs = (void *)bpf_task_pt_regs(task);
+
+	return (s32)regs->orig_ax == FUTEX_NR ? regs->di : 0;
+}
+#else
+static __always_inline u64 thread_pointer(struct task_struct *task)
+{
+	return 0;
+}
+
+static __always_inline u64 futex_of(struct task_struct *task)
+{
+	return 0;
+}
+#endif
+
+/* Its number in the loader's pid namespace, 0 = it has none there. */
+static __always_inline u32 thread_nr(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u64 level = gil_pid_level;
+	struct upid *at;
+
+	if (!pid || level > BPF_CORE_READ(pid, level))
+		return 0;
+	at = (void *)((u64)pid + bpf_core_field_offset(struct pid, numbers) +
+		      level * bpf_core_type_size(struct upid));
+	return BPF_CORE_READ(at, nr);
+}
+
+/* What a thread is doing that waits on UADDR, and for which GIL. */
+static __always_inline enum gil_where where_is(struct gil_table *t, u64 uaddr, u64 *gil)
+{
+	if (!uaddr)
+		return GIL_ELSEWHERE;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GIL_MAX; i++) {
+		u64 at;
+
+		if (i >= READ_ONCE(t->cnt))
+			break;
+		*gil = t->gil[i];
+		at = uaddr - *gil;
+		if (at < GIL_COND || at >= GIL_END)
+			continue;
+		return at < GIL_MUTEX_AT       ? GIL_WAITS
+		       : at < GIL_SWITCH_COND  ? GIL_MUTEX
+		       : at < GIL_SWITCH_MUTEX ? GIL_DROPPED
+					       : GIL_MUTEX;
+	}
+	return GIL_ELSEWHERE;
+}
+
+/* Where the entry of TID may be: here, and in the GIL_PROBES - 1 places that follow. */
+static __always_inline u64 probe(u32 tid, u64 turn)
+{
+	u64 at = tid + turn;
+
+	barrier_u64(at);
+	return at & (GIL_THREADS - 1);
+}
+
+static __always_inline struct gil_thread *find(struct gil_table *t, u32 tid)
+{
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GIL_PROBES; i++) {
+		struct gil_thread *th = &t->thread[probe(tid, i)];
+
+		if (READ_ONCE(th->tid) == tid)
+			return th;
+	}
+	return NULL;
+}
+
+static __always_inline struct gil_thread *claim(struct gil_table *t, u32 tid)
+{
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GIL_PROBES; i++) {
+		struct gil_thread *th = &t->thread[probe(tid, i)];
+
+		if (READ_ONCE(th->tid) || __sync_val_compare_and_swap(&th->tid, 0, tid))
+			continue;
+		__sync_fetch_and_add(&t->open, 1);
+		return th;
+	}
+	count(COUNT_GIL_FULL);
+	return NULL;
+}
+
+static __always_inline void release(struct gil_table *t, struct gil_thread *th)
+{
+	__sync_fetch_and_sub(&t->open, 1);
+	WRITE_ONCE(th->tid, 0);
+}
+
+/* Reads the GIL's words into L, and who holds it where that matters. A page that is not there is
+ * unknown, never unlocked. */
+static __always_inline void read_gil(struct gil_table *t, u64 gil, struct task_struct *task,
+				     struct gil_look *l)
+{
+	u64 id = 0;
+
+	if (bpf_probe_read_user(&l->words, sizeof(l->words), (void *)gil)) {
+		count(COUNT_GIL_FAULT);
+		return;
+	}
+	l->known = 1;
+	if ((l->where != GIL_PREEMPTED && l->where != GIL_MUTEX) || !l->words.holder)
+		return;
+	if (bpf_probe_read_user(&id, sizeof(id), (void *)(l->words.holder + t->thread_id))) {
+		count(COUNT_GIL_FAULT);
+		l->known = 0;
+		return;
+	}
+	l->mine = id == thread_pointer(task);
+}
+
+/* What is over and long enough for a record is left to the timer. */
+static __always_inline void note_end(struct proc *p, struct gil_wait *w, struct gil_past *over,
+				     u32 flags)
+{
+	u64 paused = p->pause.total - w->pause_base;
+
+	if (over->flags & GIL_UNSURE)
+		count(COUNT_GIL_UNSURE);
+	if (gil_waited(over->since, over->end, paused) < threshold_ns)
+		return;
+	over->flags |= flags | GIL_LONG;
+	if (!gil_leave(w, over))
+		count(COUNT_GIL_LOST);
+}
+
+/* The current thread, seen leaving its CPU or by a tick. */
+static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
+					   struct gil_thread *th, struct task_struct *task, u64 gil,
+					   u32 where, u32 flags)
+{
+	struct gil_look l = { .where = where };
+	struct gil_wait *w = &th->wait;
+	struct gil_past over = {};
+	u64 before;
+
+	l.now = bpf_ktime_get_ns();
+	l.cpu = cpu_time(task);
+	/* it waits for another GIL now: so it has left the one before */
+	if (w->since && gil && gil != w->gil) {
+		l.where = GIL_ELSEWHERE;
+		if (gil_observe(w, &l, &over))
+			note_end(p, w, &over, flags);
+		l.where = where;
+	}
+	if (gil && !w->since)
+		w->gil = gil;
+	if (where != GIL_ELSEWHERE && where != GIL_EXITS)
+		read_gil(t, w->gil, task, &l);
+	before = w->since;
+	if (gil_observe(w, &l, &over))
+		note_end(p, w, &over, flags);
+	if (w->since && w->since != before) {
+		w->pause_base = stall_pause_at(&p->pause, w->since + p->clock_off);
+		count(COUNT_GIL_WAITS);
+	}
+}
+
+__noinline int gil_switch(u32 proc, u32 voluntary)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct proc *p = bpf_map_lookup_elem(&procs, &proc);
+	struct task_struct *task = bpf_get_current_task_btf();
+	enum gil_where where = GIL_PREEMPTED;
+	struct gil_thread *th;
+	bool waits;
+	u64 gil = 0;
+	u32 tid;
+
+	if (!t || !p)
+		return 0;
+	if (voluntary)
+		where = where_is(t, futex_of(task), &gil);
+	waits = where == GIL_WAITS || where == GIL_DROPPED;
+	if (!waits && !READ_ONCE(t->open))
+		return 0;
+	tid = task->pid;
+	th = find(t, tid);
+	if (th && READ_ONCE(th->left))
+		return 0;
+	if (!th) {
+		if (!waits)
+			return 0;
+		th = claim(t, tid);
+		if (!th)
+			return 0;
+		th->nr = thread_nr(task);
+	}
+	if (waits || th->wait.since)
+		observe_thread(p, t, th, task, waits ? gil : 0, where, 0);
+	if (!th->wait.since && !READ_ONCE(th->wait.past.since) && !READ_ONCE(th->wait.told))
+		release(t, th);
+	return 0;
+}
+
+/* Who got the GIL and then computes, alone, may not leave its CPU for long. */
+__noinline int gil_tick(u32 proc)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct proc *p = bpf_map_lookup_elem(&procs, &proc);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct gil_thread *th;
+
+	if (!t || !p || !READ_ONCE(t->open))
+		return 0;
+	th = find(t, task->pid);
+	/* the scheduler brings the CPU time up to date when it ticks or switches */
+	if (th && th->wait.since)
+		observe_thread(p, t, th, task, 0, GIL_PREEMPTED, GIL_ROUGH);
+	return 0;
+}
+
+__noinline int gil_exit(u32 proc)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct proc *p = bpf_map_lookup_elem(&procs, &proc);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct gil_thread *th;
+
+	if (!t || !p || !READ_ONCE(t->open))
+		return 0;
+	th = find(t, task->pid);
+	if (!th)
+		return 0;
+	if (th->wait.since)
+		observe_thread(p, t, th, task, 0, GIL_EXITS, GIL_ROUGH);
+	WRITE_ONCE(th->left, 1);
+	return 0;
+}
+
+/* ---- in the timer ---------------------------------------------------------------------------- */
+
+/* Does the thread in place INDEX wait for this GIL? 1 or 0. */
+__noinline int gil_waits_for(u32 proc, u32 index, u64 gil)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct gil_wait *w;
+	u64 i = index;
+
+	barrier_u64(i);
+	if (!t || i >= GIL_THREADS)
+		return 0;
+	w = &t->thread[i].wait;
+	return READ_ONCE(w->since) && w->gil == gil;
+}
+
+/* With the test in its place 5.15 tells the turns apart by what was counted so far, and gives up.
+ */
+__noinline int gil_waiting(u32 proc, u64 gil)
+{
+	int n = 0;
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < GIL_THREADS; i++)
+		n += gil_waits_for(proc, i, gil);
+	return n;
+}
+
+static __always_inline bool tell(struct proc *p, struct event_gil *e)
+{
+	struct event_gil *out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
+
+	if (!out) {
+		count(COUNT_EVENTS_FULL);
+		judge_again_at(pass.now + tick_ns);
+		return false;
+	}
+	e->proc = p->handle;
+	e->now_ns = pass.now;
+	*out = *e;
+	bpf_ringbuf_submit(out, 0);
+	count(COUNT_VERDICTS);
+	return true;
+}
+
+/* What is past, then the end of what was raised and is no more. False: no room, try again later. */
+static __always_inline bool tell_ends(struct proc *p, struct gil_thread *th)
+{
+	struct gil_wait *w = &th->wait;
+	struct event_gil e = { .type = EVENT_GIL_END, .gil = w->gil, .tid = th->nr };
+	u64 told = w->told, since = READ_ONCE(w->since), past = READ_ONCE(w->past.since);
+
+	if (past) {
+		e.start_ns = past;
+		e.end_ns = w->past.end;
+		e.holder = w->past.holder;
+		e.switches = w->past.switches;
+		e.flags = w->past.flags;
+		if (!tell(p, &e))
+			return false;
+		if (told == past)
+			WRITE_ONCE(w->told, 0);
+		WRITE_ONCE(w->past.since, 0);
+		return true;
+	}
+	if (!told || told == since)
+		return true;
+	/* raised a moment after it was over: too short to have been left for us */
+	e.start_ns = told;
+	e.end_ns = pass.now;
+	e.flags = GIL_UNSURE | GIL_ROUGH;
+	if (!tell(p, &e))
+		return false;
+	WRITE_ONCE(w->told, 0);
+	return true;
+}
+
+__noinline int gil_judge_thread(u32 proc, u32 index)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct proc *p = bpf_map_lookup_elem(&procs, &proc);
+	struct event_gil e = { .type = EVENT_GIL_WAIT };
+	u64 i = index, since, due, paused;
+	struct gil_thread *th;
+	struct gil_wait *w;
+
+	barrier_u64(i);
+	if (!t || !p || i >= GIL_THREADS)
+		return 0;
+	th = &t->thread[i];
+	w = &th->wait;
+	if (!READ_ONCE(th->tid) || !tell_ends(p, th))
+		return 0;
+	since = READ_ONCE(w->since);
+	if (!since) {
+		if (READ_ONCE(th->left) && !READ_ONCE(w->past.since)) {
+			th->left = 0;
+			release(t, th);
+		}
+		return 0;
+	}
+	if (w->told == since) {
+		pass.watchful = 1;
+		return 0;
+	}
+	paused = p->pause.total - w->pause_base;
+	if (READ_ONCE(p->pause.since))
+		return 0;
+	due = since + threshold_ns + paused;
+	if ((s64)(pass.now - due) < 0) {
+		judge_again_at(due);
+		return 0;
+	}
+	e.gil = w->gil;
+	e.start_ns = since;
+	e.holder = w->holder;
+	e.switches = w->switches;
+	e.tid = th->nr;
+	e.waiting = gil_waiting(proc, w->gil);
+	if (tell(p, &e))
+		WRITE_ONCE(w->told, since);
+	pass.watchful = 1;
+	return 0;
+}
+
+__noinline int gil_judge(u32 proc)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct proc *p = bpf_map_lookup_elem(&procs, &proc);
+
+	if (!t || !p || !READ_ONCE(p->live) || !READ_ONCE(p->gils))
+		return 0;
+	pass.watched++;
+	if (!READ_ONCE(t->open))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < GIL_THREADS; i++)
+		gil_judge_thread(proc, i);
+	return 0;
+}
+
+/* Run once by the loader. */
+SEC("syscall")
+int gil_level(void *ctx)
+{
+	gil_pid_level = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid, level);
+	return 0;
+}

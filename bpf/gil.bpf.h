@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* gil.bpf.h - what gil.bpf.c offers to the programs that see threads switch, tick and end. PROC is
+ * an index into procs; the thread is the current one. */
+#ifndef PERPETUO_GIL_BPF_H
+#define PERPETUO_GIL_BPF_H
+
+#include "bpf/core.bpf.h"
+
+/* It leaves its CPU, by its own will or not. */
+int gil_switch(u32 proc, u32 voluntary);
+
+/* A tick interrupts it. */
+int gil_tick(u32 proc);
+
+/* It ends. */
+int gil_exit(u32 proc);
+
+/* In a pass of the deadline timer: tells what is due. */
+int gil_judge(u32 proc);
+
+#endif

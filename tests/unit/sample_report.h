@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Reports as the stall layer hands them to sinks, for the tests of the sinks. */
+#ifndef TESTS_UNIT_SAMPLE_REPORT_H
+#define TESTS_UNIT_SAMPLE_REPORT_H
+
+#include "stall/report.h"
+
+/* 2026-11-21T13:42:24.123456Z */
+#define SAMPLE_WALL_NS 1795268544123456789ULL
+#define SAMPLE_START_NS 88201400000ULL
+#define SAMPLE_DURATION_NS 201400000ULL
+
+static const char *const sample_cmdline[] = { "python3", "-m", "billing", "it's a b", "" };
+
+static const struct report_frame sample_stuck[] = {
+	{ .name = "render", .file = "/srv/billing/report.py", .line = 42 },
+	{ .name = "serve", .file = "/srv/billing/web.py", .line = 71 },
+	{ .name = "<module>", .file = "/srv/billing/__main__.py", .line = 80 },
+};
+
+static const struct report_frame sample_other[] = {
+	{ .name = "run", .file = "/usr/lib/python3.11/threading.py", .line = 975 },
+	{ .name = "_bootstrap", .file = "<frozen>", .line = 0 },
+};
+
+static const struct report_thread sample_threads[] = {
+	{ .name = "MainThread",
+	  .state = "blocked",
+	  .ident = 0x7f0000001000,
+	  .tid = 1240,
+	  .responsible = true,
+	  .exact = true,
+	  .note = "",
+	  .frame = sample_stuck,
+	  .nframes = 3,
+	  .task = "serve-17" },
+	{ .name = "worker-1",
+	  .state = "running",
+	  .ident = 0x7f0000002000,
+	  .tid = 1241,
+	  .holds_gil = true,
+	  .note = "the stack moved while it was read",
+	  .frame = sample_other,
+	  .nframes = 2,
+	  .cut = 3 },
+	{ .name = "", .state = "unknown", .exact = true, .note = "", .frame = NULL },
+};
+
+static const struct report_frame sample_waiting[] = {
+	{ .name = "sleep", .file = "/usr/lib/python3.11/asyncio/tasks.py", .line = 649 },
+	{ .name = "retry", .file = "/srv/billing/web.py", .line = 12 },
+};
+
+static const struct report_task sample_tasks[] = {
+	{ .library = "asyncio",
+	  .name = "serve-17",
+	  .state = "running",
+	  .count = 1,
+	  .current = true,
+	  .exact = true,
+	  .parent = REPORT_NO_INDEX,
+	  .thread = "MainThread",
+	  .tid = 1240,
+	  .waits_for = "",
+	  .note = "",
+	  .frame = sample_stuck,
+	  .nframes = 1 },
+	{ .library = "asyncio",
+	  .name = "retry-1",
+	  .state = "waiting",
+	  .count = 25,
+	  .exact = true,
+	  .parent = 0,
+	  .thread = "MainThread",
+	  .tid = 1240,
+	  .waits_for = "sleep",
+	  .note = "",
+	  .frame = sample_waiting,
+	  .nframes = 2 },
+	{ .library = "trio",
+	  .name = "",
+	  .state = "ready",
+	  .count = 1,
+	  .parent = REPORT_NO_INDEX,
+	  .thread = "",
+	  .waits_for = "",
+	  .note = "its coroutine is of an unknown kind" },
+};
+
+static const struct report_stall sample_detected = {
+	.event = REPORT_DETECTED,
+	.id = "1234-7",
+	.source = "slot",
+	.name = "billing",
+	.pid = 1234,
+	.tid = 1240,
+	.thread = "MainThread",
+	.wall_ns = SAMPLE_WALL_NS,
+	.start_ns = SAMPLE_START_NS,
+	.reported_ns = SAMPLE_START_NS + SAMPLE_DURATION_NS,
+	.duration_ns = SAMPLE_DURATION_NS,
+	.start_exact = true,
+	.note = "",
+	.cmdline = sample_cmdline,
+	.ncmdline = 5,
+	.thread_list = sample_threads,
+	.nthreads = 3,
+	.stacks_consistent = true,
+};
+
+static const struct report_stall sample_limited = {
+	.event = REPORT_DETECTED,
+	.id = "1234-8",
+	.source = "slot",
+	.name = "billing",
+	.pid = 1234,
+	.thread = "",
+	.wall_ns = SAMPLE_WALL_NS,
+	.start_ns = SAMPLE_START_NS,
+	.reported_ns = SAMPLE_START_NS + SAMPLE_DURATION_NS,
+	.duration_ns = SAMPLE_DURATION_NS,
+	.note = "its thread has ended",
+	.rate_limited = true,
+	.suppressed = 2,
+};
+
+static const struct report_stall sample_ended = {
+	.event = REPORT_ENDED,
+	.id = "1234-7",
+	.source = "slot",
+	.name = "billing",
+	.pid = 1234,
+	.tid = 1240,
+	.thread = "MainThread",
+	.wall_ns = SAMPLE_WALL_NS,
+	.start_ns = SAMPLE_START_NS,
+	.reported_ns = SAMPLE_START_NS + 83211400000ULL,
+	.duration_ns = 83211400000ULL,
+	.start_exact = true,
+	.end_exact = true,
+	.note = "",
+};
+
+static const struct report_info sample_info = {
+	.severity = REPORT_INFO,
+	.wall_ns = SAMPLE_WALL_NS,
+	.message = "Successfully monitoring pid 1234",
+	.pid = 1234,
+};
+
+static const struct report_dump sample_dump = {
+	.wall_ns = SAMPLE_WALL_NS,
+	.pid = 1234,
+	.python = "CPython 3.11.7 (static, /usr/bin/python3.11)",
+	.note = "",
+	.cmdline = sample_cmdline,
+	.ncmdline = 5,
+	.thread_list = sample_threads,
+	.nthreads = 3,
+	.task_list = sample_tasks,
+	.ntasks = 3,
+	.tasks_found = 30,
+	.tasks_note = "incomplete: no time left for all tasks",
+};
+
+/* Names as a hostile target may choose them, should nobody have cleaned them on the way. */
+#define SAMPLE_HOSTILE "a\033[2Jb\nc\xff\xc3z\u202e"
+#define SAMPLE_CLEANED "a\\x1b[2Jb\\x0ac\\xff\\xc3z\\u202e"
+
+#endif

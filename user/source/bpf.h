@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The BPF backend, inside: bpf.c wires and tells, bpf_table.c keeps the tables that the programs
+ * read, bpf_gil.c that of the GILs, bpf_tick.c has the ticks, bpf_walk.c takes stacks.
+ */
+#ifndef PERPETUO_SOURCE_BPF_H
+#define PERPETUO_SOURCE_BPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "bpf/gil_abi.h"
+#include "bpf/table_abi.h"
+#include "bpf/walk_abi.h"
+#include "source/source.h"
+
+struct bpf_link;
+struct mem;
+struct perpetuo;
+struct ring_buffer;
+
+struct watched {
+	bool used;
+	uint32_t use; /* how often this index was used: part of the handle */
+	pid_t pid;
+	int pidfd; /* our own copy */
+	struct mem *mem;
+};
+
+/* The ticks: one perf event for each CPU that is online, or none where the fallback serves. */
+struct ticks {
+	int ncpus;
+	struct bpf_link **link; /* by CPU, NULL = none */
+	int uevent_fd; /* tells when a CPU comes online, -1 = nobody does */
+};
+
+struct source {
+	struct source_opts opts;
+	source_event_fn fn;
+	void *ctx;
+	uint64_t tick_ns;
+	int64_t own_off; /* our CLOCK_MONOTONIC minus that of the root time namespace */
+	bool perf; /* perf_event_open is allowed: the ticks are such events */
+	bool one_shot; /* and still is, for events on a thread: the capabilities may be fewer now */
+
+	struct perpetuo *skel;
+	struct proc *proc; /* mapped: opts.max_procs, see table_abi.h */
+	size_t proc_len;
+	struct segment *segment; /* mapped */
+	size_t segment_len;
+	uint32_t nsegments;
+	bool *taken; /* segments that belong to a target */
+	struct walk *walk; /* mapped */
+	struct gil_table *gils; /* mapped: opts.max_procs */
+	size_t gils_len;
+	struct watched *target; /* opts.max_procs */
+	struct ticks ticks;
+
+	struct ring_buffer *events;
+	struct ring_buffer *stacks;
+	struct pywalk_record *captured; /* where the answer to `cookie` goes, NULL = nobody waits */
+	uint64_t cookie;
+	bool answered;
+	int epoll_fd;
+
+	uint64_t lost_told;
+	uint64_t wakes; /* dispatches that had something to do */
+	uint64_t told;
+	uint64_t reread;
+};
+
+/* The clock of the programs: bpf_ktime_get_ns(). */
+uint64_t bpf_clock_ns(const struct source *s);
+
+/* A pass of the deadline timer now. 0, or negative errno with ERR. */
+int bpf_kick(struct source *s, struct err *err);
+
+/* bpf_table.c: as in source_ops. */
+int bpf_table__open(struct source *s, struct err *err); /* after the load */
+void bpf_table__close(struct source *s);
+int bpf_table__add(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_t clock_off,
+		   uint64_t start_ns, struct err *err);
+void bpf_table__remove(struct source *s, uint32_t proc);
+uint64_t bpf_table__last_word(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot);
+int bpf_table__set_pages(struct source *s, uint32_t proc, const struct slot_page_info *pages,
+			 size_t npages, struct err *err);
+/* Reads segment INDEX from here, by the protocol of table_abi.h. */
+void bpf_table__observe(struct source *s, uint32_t index);
+
+/* bpf_gil.c: the table of gil_abi.h, and the records of waits. */
+int bpf_gil__open(struct source *s, struct err *err); /* after the load */
+void bpf_gil__close(struct source *s);
+void bpf_gil__reset(struct source *s, uint32_t proc); /* before the index is used again */
+int bpf_gil__set(struct source *s, uint32_t proc, const struct py_gils *gils, struct err *err);
+void bpf_gil__event(const struct source *s, const struct event_gil *e, struct source_event *out);
+
+/* bpf_tick.c */
+bool ticks_allowed(void); /* may we open a cpu-clock event on a CPU? */
+int ticks__open(struct source *s, struct err *err);
+void ticks__close(struct source *s);
+void ticks__dispatch(struct source *s); /* uevent_fd is readable */
+int ticks_cpu_clock(pid_t tid, int cpu, uint64_t period_ns); /* perf_event_open, -errno */
+
+/* bpf_walk.c: source_ops.capture, and the record that comes for it. */
+int bpf_walk__open(struct source *s, struct err *err);
+int bpf_walk__capture(void *ctx, pid_t tid, uint64_t tstate, const struct pywalk_layout *layout,
+		      struct pywalk_record *out);
+int bpf_walk__record(void *ctx, void *data, size_t len);
+
+#endif

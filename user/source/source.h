@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A backend: something that watches the slots of targets and tells of candidates. Two of them run
+ * the same state machine (bpf/stall_state.h): source_bpf in the kernel, source_poll on a timer
+ * here.
+ *
+ * The session owns the targets and their pages and says what to watch; the backend tells what
+ * happened; the session looks again before it believes it (slot.h: slot_confirm).
+ */
+#ifndef PERPETUO_SOURCE_SOURCE_H
+#define PERPETUO_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "py/python.h"
+
+#define SOURCE_MAX_PROCS 256 /* processes watched at once */
+
+struct slot_page_info; /* source/slot.h */
+
+enum source_event_type {
+	SOURCE_STALL, /* a section has been active for the threshold */
+	SOURCE_END, /* a section told before is over */
+	SOURCE_OVER, /* a section is over that may have lasted for the threshold, never told before
+		      */
+	SOURCE_GENERATION, /* trackers were made or closed: read the page's facts again */
+	SOURCE_EXEC, /* the process runs another program now: everything known of it is void */
+	SOURCE_GIL_WAIT, /* a thread has waited for the GIL for the threshold */
+	SOURCE_GIL_END, /* such a wait is over; `is_long`: it counts also if it was never told */
+	SOURCE_LOST, /* records did not fit: count in `lost` */
+};
+
+struct source_event {
+	enum source_event_type type;
+	uint32_t proc; /* as given to source__add */
+	uint64_t now_ns; /* when it was judged, CLOCK_MONOTONIC here */
+	uint64_t page; /* address of the slot page in the target */
+	uint32_t slot; /* index in the page */
+	uint64_t word; /* the section; 0 where there is none */
+	uint64_t word_now; /* the word when it was judged */
+	uint64_t value; /* what stood in the slot then: word_now, or the count of a counter */
+	bool on_cpu; /* a thread of the target ran meanwhile: the verdict may be stale */
+	bool paused; /* the target was stopped at some time during the section */
+	uint64_t lost;
+	struct {
+		uint64_t words; /* which: as in py_gils */
+		uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC here; the start tells waits apart */
+		uint64_t switches; /* WAIT: its switch_number at the last sleep; END: by how much it
+				      moved */
+		pid_t tid; /* who waits; 0 = not in our pid namespace */
+		uint32_t waiting; /* WAIT: how many wait for it, this one among them */
+		bool is_long; /* END: for the threshold */
+		bool unsure; /* END: it may have gone on waiting */
+	} gil;
+};
+
+struct source_opts {
+	uint64_t poll_ns; /* --poll-interval */
+	uint64_t threshold_ns; /* --alert-interval */
+	uint32_t max_procs; /* at most SOURCE_MAX_PROCS */
+};
+
+typedef void (*source_event_fn)(void *ctx, const struct source_event *ev);
+
+struct source;
+
+struct source_ops {
+	const char *name; /* "bpf", "poll": what --backend takes */
+
+	/* 0 and *OUT; or negative errno with ERR saying what is missing (kernel feature,
+	 * capability). */
+	int (*open)(const struct source_opts *opts, source_event_fn fn, void *ctx,
+		    struct source **out, struct err *err);
+	void (*free)(struct source *s);
+
+	/*
+	 * Watch process PID as PROC (0 .. max_procs-1, chosen by the caller). PIDFD stays the
+	 * caller's. CLOCK_OFF: the target's CLOCK_MONOTONIC minus ours (time namespaces). START_NS:
+	 * when the process began, our CLOCK_MONOTONIC. No pages yet.
+	 */
+	int (*add)(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_t clock_off,
+		   uint64_t start_ns, struct err *err);
+	/* Forget PROC: no event of it is told after this. */
+	void (*remove)(struct source *s, uint32_t proc);
+
+	/*
+	 * Replace the set of pages of PROC by these NPAGES (0 = none). Pages that were watched
+	 * before keep their state. Sections that are open now are seen at once.
+	 */
+	int (*set_pages)(struct source *s, uint32_t proc, const struct slot_page_info *pages,
+			 size_t npages, struct err *err);
+
+	/*
+	 * The word of a slot as it was read last, 0 = not known. For a process that has gone: its
+	 * memory cannot be read any more, but what it did last may have been seen and not yet told.
+	 */
+	uint64_t (*last_word)(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot);
+
+	/*
+	 * Replace the GILs of PROC whose waiters are watched. NULL if this backend has no such
+	 * means; -EOPNOTSUPP if it has none on this machine.
+	 */
+	int (*set_gils)(struct source *s, uint32_t proc, const struct py_gils *gils,
+			struct err *err);
+
+	/* For epoll: readable when dispatch has something to do. -1 if it needs none. */
+	int (*fd)(const struct source *s);
+	/*
+	 * Tells all that happened, by the callback given to open. Never blocks. The callback must
+	 * not call add, remove or set_pages: what is told points into what these change.
+	 */
+	int (*dispatch)(struct source *s);
+
+	/* The stack of a running thread; NULL if this backend has no means. ctx is the source. */
+	py_capture_fn capture;
+
+	/* Adds "name value" lines for --stats: every early return of every program by name. */
+	void (*stats)(struct source *s, struct strbuf *out);
+};
+
+extern const struct source_ops source_bpf;
+extern const struct source_ops source_poll;
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "stall/policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* When a tracker last had a record with stacks. */
+struct budget {
+	pid_t pid;
+	char *name;
+	uint64_t last_ns; /* of the record with stacks */
+	uint64_t used_ns; /* of any record: the stalest entry makes room */
+	uint64_t suppressed;
+};
+
+struct policy {
+	struct policy_opts opts;
+	struct policy_counts counts;
+	struct stall **open; /* in no order; few are open at a time */
+	size_t open_cap;
+	struct budget *budget;
+	size_t nbudgets;
+	uint64_t next_id;
+};
+
+struct policy *policy__new(const struct policy_opts *opts)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->opts = *opts;
+	p->next_id = 1;
+	return p;
+}
+
+static void stall__free(struct stall *s)
+{
+	if (!s)
+		return;
+	free(s->name);
+	free(s->thread);
+	free(s);
+}
+
+void policy__free(struct policy *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->counts.open; i++)
+		stall__free(p->open[i]);
+	for (size_t i = 0; i < p->nbudgets; i++)
+		free(p->budget[i].name);
+	free(p->open);
+	free(p->budget);
+	free(p);
+}
+
+static bool same_section(const struct stall_key *a, const struct stall_key *b)
+{
+	return a->proc == b->proc && a->slot == b->slot && a->page == b->page && a->word == b->word;
+}
+
+struct stall *policy__find(struct policy *p, const struct stall_key *key)
+{
+	for (size_t i = 0; i < p->counts.open; i++)
+		if (same_section(&p->open[i]->key, key))
+			return p->open[i];
+	return NULL;
+}
+
+struct stall *policy__find_proc(struct policy *p, uint32_t proc)
+{
+	for (size_t i = 0; i < p->counts.open; i++)
+		if (p->open[i]->key.proc == proc)
+			return p->open[i];
+	return NULL;
+}
+
+/* Room for one more open stall. 0, -ENOSPC, -ENOMEM. */
+static int reserve_open(struct policy *p)
+{
+	size_t cap = p->open_cap ? p->open_cap * 2 : 16;
+	struct stall **open;
+
+	if (p->counts.open < p->open_cap)
+		return 0;
+	if (p->counts.open >= POLICY_MAX_OPEN) {
+		p->counts.overflow++;
+		return -ENOSPC;
+	}
+	open = reallocarray(p->open, cap, sizeof(*open));
+	if (!open)
+		return -ENOMEM;
+	p->open = open;
+	p->open_cap = cap;
+	return 0;
+}
+
+struct stall *policy__open(struct policy *p, const struct stall_key *key, pid_t pid,
+			   const char *name, uint64_t start_ns, uint64_t now_ns)
+{
+	struct stall *s;
+	int err;
+
+	if (policy__find(p, key)) {
+		errno = EEXIST;
+		return NULL;
+	}
+	err = reserve_open(p);
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->key = *key;
+	s->pid = pid;
+	s->source = "slot";
+	s->start_ns = start_ns;
+	s->detected_ns = now_ns;
+	s->name = strdup(name);
+	s->thread = strdup("");
+	if (!s->name || !s->thread) {
+		stall__free(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	snprintf(s->id, sizeof(s->id), "%d-%llu", (int)pid, (unsigned long long)p->next_id++);
+	p->open[p->counts.open++] = s;
+	p->counts.detected++;
+	return s;
+}
+
+int policy__set_thread(struct stall *s, pid_t tid, const char *thread)
+{
+	char *copy = strdup(thread);
+
+	if (!copy)
+		return -ENOMEM;
+	free(s->thread);
+	s->thread = copy;
+	s->tid = tid;
+	return 0;
+}
+
+void policy__close(struct policy *p, struct stall *s)
+{
+	for (size_t i = 0; i < p->counts.open; i++) {
+		if (p->open[i] != s)
+			continue;
+		p->open[i] = p->open[--p->counts.open];
+		p->counts.ended++;
+		stall__free(s);
+		return;
+	}
+}
+
+static struct budget *stalest(struct policy *p)
+{
+	struct budget *b = &p->budget[0];
+
+	for (size_t i = 1; i < p->nbudgets; i++)
+		if (p->budget[i].used_ns < b->used_ns)
+			b = &p->budget[i];
+	return b;
+}
+
+/* The budget of a tracker, made when it is new. NULL: no memory. */
+static struct budget *budget_of(struct policy *p, const struct stall *s)
+{
+	struct budget *b;
+	char *name;
+
+	for (size_t i = 0; i < p->nbudgets; i++)
+		if (p->budget[i].pid == s->pid && !strcmp(p->budget[i].name, s->name))
+			return &p->budget[i];
+	name = strdup(s->name);
+	if (!name)
+		return NULL;
+	if (p->nbudgets < POLICY_MAX_TRACKERS) {
+		b = reallocarray(p->budget, p->nbudgets + 1, sizeof(*b));
+		if (!b) {
+			free(name);
+			return NULL;
+		}
+		p->budget = b;
+		b = &p->budget[p->nbudgets++];
+	} else {
+		b = stalest(p);
+		free(b->name);
+	}
+	*b = (struct budget){ .pid = s->pid, .name = name };
+	return b;
+}
+
+bool policy__take_stacks(struct policy *p, const struct stall *s, uint64_t now_ns,
+			 uint64_t *suppressed)
+{
+	struct budget *b = budget_of(p, s);
+
+	*suppressed = 0;
+	if (!b)
+		return true; /* no memory for the rate: rather one stack too many */
+	b->used_ns = now_ns;
+	if (b->last_ns && now_ns - b->last_ns < p->opts.suppress_ns) {
+		*suppressed = ++b->suppressed;
+		p->counts.suppressed++;
+		return false;
+	}
+	*suppressed = b->suppressed;
+	b->suppressed = 0;
+	b->last_ns = now_ns;
+	return true;
+}
+
+struct policy_counts policy__counts(const struct policy *p)
+{
+	return p->counts;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What is told: resolved, sanitised strings and numbers, nothing that needs the target any more.
+ * Everything is borrowed: a sink that keeps something copies it. Strings are never NULL.
+ */
+#ifndef PERPETUO_STALL_REPORT_H
+#define PERPETUO_STALL_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct report_local {
+	const char *name;
+	const char *value; /* as repr() would write it, or "<...>"; NULL: none is bound */
+};
+
+struct report_frame {
+	const char *name;
+	const char *file;
+	int line; /* 0 = unknown */
+	const struct report_local *local; /* NULL: were not read */
+	size_t nlocals;
+	size_t locals_cut; /* left out: there were too many */
+};
+
+struct report_thread {
+	const char *name;
+	const char *state; /* "running", "blocked", "stopped", "gone", "unknown" */
+	uint64_t ident;
+	pid_t tid; /* in our pid namespace, 0 = unknown */
+	bool responsible;
+	bool holds_gil;
+	bool exact; /* the stack is what it was at one moment */
+	const char *note; /* "" or why it is not exact or not whole */
+	const struct report_frame *frame; /* innermost first */
+	size_t nframes;
+	size_t cut; /* frames left out at the outer end */
+	const char *task; /* that its event loop runs; NULL or "" = none, or not known */
+};
+
+#define REPORT_NO_INDEX SIZE_MAX
+
+/* A task of an event loop, or several that look the same. */
+struct report_task {
+	const char *library; /* "asyncio", "trio" */
+	const char *name; /* of one of them */
+	const char *state; /* "running", "waiting", "ready", "created" */
+	size_t count;
+	bool current; /* its loop runs it now */
+	bool exact; /* its loop stood still while it was read */
+	size_t parent; /* index of an earlier one that waits for it or nurses it; REPORT_NO_INDEX */
+	const char *thread; /* that runs its loop, "" = not known */
+	pid_t tid; /* likewise, 0 = not known */
+	const char *waits_for; /* "" = nothing, or not known */
+	const char *note;
+	const struct report_frame *frame; /* its await chain, innermost first */
+	size_t nframes;
+};
+
+enum report_event {
+	REPORT_DETECTED,
+	REPORT_CONTINUES,
+	REPORT_ENDED,
+};
+
+/* One record in the life of a stall. */
+struct report_stall {
+	enum report_event event;
+	const char *id; /* "1234-7": the same in all records of one stall */
+	const char *source; /* "slot", "gil" */
+	const char *name; /* of the tracker */
+	pid_t pid;
+	pid_t tid; /* responsible thread, 0 = unknown */
+	const char *thread; /* its name, "" = unknown */
+	uint64_t wall_ns; /* of this record, CLOCK_REALTIME */
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
+	uint64_t reported_ns; /* CLOCK_MONOTONIC at wall_ns */
+	uint64_t duration_ns; /* so far; of an ended stall the total */
+	bool start_exact; /* by the target's own stamp; else by observation */
+	bool end_exact; /* ENDED: likewise */
+	const char *note; /* "" or one sentence: why there is no stack, its thread has ended, ... */
+	bool rate_limited; /* the stacks are left out because of --traceback-suppress */
+	uint64_t
+		suppressed; /* records of this tracker left out so since the last one with stacks */
+	const char *const *cmdline;
+	size_t ncmdline;
+	const struct report_thread *thread_list; /* responsible ones first */
+	size_t nthreads;
+	bool stacks_consistent; /* all responsible stacks are exact, and the section was still
+				   active after the walk */
+};
+
+enum report_severity {
+	REPORT_INFO,
+	REPORT_WARNING,
+	REPORT_ERROR,
+};
+
+/* About the watch itself: "Successfully monitoring pid 1234". */
+struct report_info {
+	enum report_severity severity;
+	uint64_t wall_ns;
+	const char *message;
+	pid_t pid; /* 0 = none */
+};
+
+/* One look at a process (perpetuo-bpf dump). */
+struct report_dump {
+	uint64_t wall_ns;
+	pid_t pid;
+	const char *python; /* "CPython 3.11.7 (...)" */
+	const char *note; /* "" or what is missing of the whole */
+	const char *const *cmdline;
+	size_t ncmdline;
+	const struct report_thread *thread_list;
+	size_t nthreads;
+	const struct report_task *task_list; /* as a tree is read: each behind its parent */
+	size_t ntasks;
+	size_t tasks_found; /* more than ntasks where some look the same */
+	const char *tasks_note; /* "" or what is missing of them; NULL without tasks */
+};
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "stall/resolve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "py/python.h"
+
+static const char *const state_name[] = {
+	[PY_UNKNOWN] = "unknown", [PY_RUNNING] = "running", [PY_BLOCKED] = "blocked",
+	[PY_STOPPED] = "stopped", [PY_GONE] = "gone",
+};
+
+static const char *const task_state_name[] = {
+	[PY_TASK_CREATED] = "created",
+	[PY_TASK_READY] = "ready",
+	[PY_TASK_WAITING] = "waiting",
+	[PY_TASK_RUNNING] = "running",
+};
+
+static bool is_culprit(const struct py_thread *t, const struct culprit *who)
+{
+	if (!who)
+		return false;
+	if (who->gil_holder)
+		return t->holds_gil;
+	if (who->tstate)
+		return t->tstate == who->tstate;
+	if (who->ident)
+		return t->ident == who->ident;
+	return who->ns_tid && t->ns_tid == who->ns_tid;
+}
+
+/* Takes as many of LOCAL as F has; returns what follows them. */
+static struct report_local *fill_frame(struct report_frame *out, struct report_local *local,
+				       const struct py_frame *f)
+{
+	*out = (struct report_frame){
+		.name = f->name,
+		.file = f->file,
+		.line = f->line,
+		.local = f->local ? local : NULL,
+		.nlocals = f->nlocals,
+		.locals_cut = f->locals_cut,
+	};
+	for (size_t i = 0; i < f->nlocals; i++)
+		*local++ = (struct report_local){ f->local[i].name, f->local[i].value };
+	return local;
+}
+
+static void fill(struct report_thread *out, struct report_frame *frame, const struct py_thread *t,
+		 bool responsible)
+{
+	*out = (struct report_thread){
+		.name = t->name,
+		.state = state_name[t->state],
+		.ident = t->ident,
+		.tid = t->tid,
+		.responsible = responsible,
+		.holds_gil = t->holds_gil,
+		.exact = t->exact,
+		.note = t->note,
+		.frame = frame,
+		.nframes = t->nframes,
+		.cut = t->cut,
+	};
+}
+
+static const char *task_of(const struct py_snapshot *snap, size_t thread)
+{
+	for (size_t i = 0; i < snap->ntasks; i++)
+		if (snap->task[i].current && snap->task[i].thread == thread)
+			return snap->task[i].name;
+	return "";
+}
+
+/* FRAME: where its frames go. */
+static void fill_task(struct report_task *out, struct report_frame *frame,
+		      const struct py_snapshot *snap, const struct py_task *t)
+{
+	const struct py_thread *th = t->thread < snap->nthreads ? &snap->thread[t->thread] : NULL;
+
+	for (size_t i = 0; i < t->nframes; i++)
+		frame[i] = (struct report_frame){
+			.name = t->frame[i].name,
+			.file = t->frame[i].file,
+			.line = t->frame[i].line,
+		};
+	*out = (struct report_task){
+		.library = t->library,
+		.name = t->name,
+		.state = task_state_name[t->state],
+		.count = t->count,
+		.current = t->current,
+		.exact = t->exact,
+		.parent = t->parent == PY_NO_INDEX ? REPORT_NO_INDEX : t->parent,
+		.thread = th ? th->name : "",
+		.tid = th ? th->tid : 0,
+		.waits_for = t->waits_for,
+		.note = t->note,
+		.frame = frame,
+		.nframes = t->nframes,
+	};
+}
+
+static size_t count_frames(const struct py_snapshot *snap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < snap->nthreads; i++)
+		n += snap->thread[i].nframes;
+	for (size_t i = 0; i < snap->ntasks; i++)
+		n += snap->task[i].nframes;
+	return n;
+}
+
+int resolved__init(struct resolved *r, const struct py_snapshot *snap, const struct culprit *who)
+{
+	size_t nframes, nlocals = 0, at = 0, n = 0;
+	struct report_local *local;
+
+	memset(r, 0, sizeof(*r));
+	if (!snap || !snap->nthreads)
+		return 0;
+	nframes = count_frames(snap);
+	for (size_t i = 0; i < snap->nthreads; i++)
+		for (size_t k = 0; k < snap->thread[i].nframes; k++)
+			nlocals += snap->thread[i].frame[k].nlocals;
+	r->thread = calloc(snap->nthreads, sizeof(*r->thread));
+	r->task = calloc(snap->ntasks ? snap->ntasks : 1, sizeof(*r->task));
+	r->frame = calloc(nframes ? nframes : 1, sizeof(*r->frame));
+	r->local = calloc(nlocals ? nlocals : 1, sizeof(*r->local));
+	if (!r->thread || !r->task || !r->frame || !r->local) {
+		resolved__free(r);
+		return -ENOMEM;
+	}
+	local = r->local;
+	r->exact = true;
+	for (int turn = 0; turn < 2; turn++) {
+		for (size_t i = 0; i < snap->nthreads; i++) {
+			const struct py_thread *t = &snap->thread[i];
+			bool responsible = is_culprit(t, who);
+
+			if (responsible != (turn == 0))
+				continue;
+			fill(&r->thread[n], r->frame + at, t, responsible);
+			r->thread[n++].task = task_of(snap, i);
+			for (size_t k = 0; k < t->nframes; k++)
+				local = fill_frame(&r->frame[at++], local, &t->frame[k]);
+			r->nresponsible += responsible;
+			r->exact &= !responsible || t->exact;
+		}
+	}
+	for (size_t i = 0; i < snap->ntasks; i++) {
+		fill_task(&r->task[i], r->frame + at, snap, &snap->task[i]);
+		at += snap->task[i].nframes;
+	}
+	r->ntasks = snap->ntasks;
+	r->nthreads = n;
+	r->exact &= r->nresponsible > 0;
+	return 0;
+}
+
+void resolved__free(struct resolved *r)
+{
+	free(r->task);
+	free(r->thread);
+	free(r->frame);
+	free(r->local);
+	memset(r, 0, sizeof(*r));
+}
