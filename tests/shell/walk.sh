@@ -1,0 +1,219 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# timeout: 240
+# sanitize: yes
+# shellcheck disable=SC2016  # the dollars are awk's
+#
+# The stacks that the reader sees from outside are those that Python itself sees, on each known
+# interpreter of this machine; and what cannot be read is refused by name.
+
+. "$(dirname "$0")/../lib/tap.sh"
+need_root
+
+reader=$build/tests/unit/test_walk
+targets=$top/tests/targets
+
+# launch COMMAND...: a target, until it says that it is ready
+launch()
+{
+	: >"$tmp/ready"
+	start "$@" >"$tmp/ready" 2>"$tmp/target.err"
+	wait_for 30 grep -q ready "$tmp/ready" || diag "not ready: $*: $(tail -n 3 "$tmp/target.err")"
+}
+
+# look PID: the walk, in $tmp/walk
+look()
+{
+	"$reader" print "$1" >"$tmp/walk" 2>"$tmp/walk.err" || true
+}
+
+threads()
+{
+	awk -F'\t' "\$1 == \"thread\" && ($1)" "$tmp/walk"
+}
+
+test_shapes()
+{
+	local version=$2
+
+	launch "$1" "$targets/walk_shapes.py" "$tmp/truth"
+	look "$started"
+	awk -F'\t' -v OFS='\t' '$1 == "frame" && $3 != "MainThread" { $1 = ""; print substr($0, 2) }' \
+		"$tmp/walk" | sort >"$tmp/seen"
+	sort "$tmp/truth" >"$tmp/told"
+	if [ -s "$tmp/told" ] && cmp -s "$tmp/told" "$tmp/seen"; then
+		ok "$version: $(wc -l <"$tmp/told") frames are those that Python sees"
+	else
+		not_ok "$version: all frames are those that Python sees" \
+			"$(diff "$tmp/told" "$tmp/seen" | head -n 20; tail -n 3 "$tmp/walk.err")"
+	fi
+	is "$(threads '$7 != 1' | cut -f 4,10)" "" "$version: every stack of a thread that sleeps is exact"
+	is "$(threads '$6 == 1')" "" "$version: nobody holds the GIL while all sleep"
+	stop "$started"
+}
+
+test_deep()
+{
+	launch "$1" "$targets/walk_deep.py" 5000
+	look "$started"
+	is "$(threads '$4 == "deep"' | cut -f 7-10)" "1	1024	3980	" "$2: 5000 calls deep: the rest is counted"
+	stop "$started"
+}
+
+# test_busy PYTHON VERSION KIND WALKS: no stack that is called exact may be wrong
+test_busy()
+{
+	local counts
+
+	launch "$1" "$targets/walk_busy.py" "$3"
+	counts=$("$reader" count "$started" "$4" | tail -n 1)
+	diag "$2 $3: $counts"
+	if [ "$3" = nap ]; then
+		check "$2 $3: most threads that sleep are exact" test "$(cut -f 2 <<<"$counts")" -gt "$4"
+	fi
+	is "$(cut -f 3,4 <<<"$counts")" "wrong	0" "$2 $3: no exact stack is wrong"
+	stop "$started"
+}
+
+# Code objects are cached by address: what lies there now must be what is shown.
+test_reuse()
+{
+	local counts
+
+	launch "$1" "$targets/walk_reuse.py"
+	counts=$("$reader" reuse "$started" 500 | tail -n 1)
+	diag "$2 reuse: $counts"
+	check "$2: cells that come and go are seen" test "$(cut -f 2 <<<"$counts")" -gt 100
+	is "$(cut -f 3,4 <<<"$counts")" "wrong	0" "$2: and never one in the other's place"
+	stop "$started"
+}
+
+test_holder()
+{
+	launch "$1" -c 'import threading, ctypes, time
+def holder():
+    print("ready", flush=True)
+    ctypes.PyDLL(None).usleep(20000000)
+threading.Thread(target=holder, name="holder", daemon=True).start()
+time.sleep(10)'
+	sleep 0.3
+	look "$started"
+	if [[ $2 == *t ]]; then
+		is "$(threads '$6 == 1')" "" "$2: nobody holds the GIL where there is none"
+	else
+		is "$(threads '$6 == 1' | cut -f 4,7)" "holder	1" "$2: who holds the GIL is said, with an exact stack"
+	fi
+	stop "$started" KILL
+}
+
+program='import time, threading
+def worker(): time.sleep(1000)
+threading.Thread(target=worker, name="worker", daemon=True).start()
+print("ready", flush=True)
+time.sleep(1000)'
+
+# whole NAME: both threads of `program` are there and exact
+whole()
+{
+	is "$(threads 1 | cut -f 4,7 | sort | paste -sd ' ')" "MainThread	1 worker	1" "$1"
+}
+
+test_namespace()
+{
+	launch unshare --pid --fork --kill-child "$1" -c "$program"
+	look "$(pgrep -P "$started")"
+	whole "$2: in a pid namespace"
+	stop "$started" KILL
+}
+
+test_deleted()
+{
+	local lib
+
+	mkdir "$tmp/copy"
+	cp "$(readlink -f "$python")" "$tmp/copy/interpreter"
+	lib=$(ldd "$tmp/copy/interpreter" | awk '/libpython/ { print $3 }')
+	if [ -n "$lib" ]; then cp "$lib" "$tmp/copy/"; fi
+	launch env PYTHONHOME="$("$python" -c 'import sys; print(sys.prefix)')" LD_LIBRARY_PATH="$tmp/copy" \
+		"$tmp/copy/interpreter" -c "$program"
+	rm -r "$tmp/copy"
+	look "$started"
+	whole "with its files deleted and renamed"
+	stop "$started"
+}
+
+test_stopped()
+{
+	launch "$python" -c "$program"
+	kill -STOP "$started"
+	wait_for 10 grep -q '^State:.T' "/proc/$started/status" || diag "not stopped"
+	look "$started"
+	is "$(threads '$5 != 3')" "" "a stopped process: its threads are said to be stopped"
+	whole "and exact"
+	stop "$started" KILL
+}
+
+test_leader_ended()
+{
+	launch "$python" -c "import ctypes, threading, time
+def worker():
+    time.sleep(0.2)
+    print('ready', flush=True)
+    time.sleep(1000)
+threading.Thread(target=worker, name='worker').start()
+ctypes.CDLL(None).pthread_exit(None)"
+	look "$started"
+	is "$(threads '$4 == "worker"' | cut -f 7,8)" "1	4" "the first thread has ended: the others are read"
+	stop "$started" KILL
+}
+
+test_moves()
+{
+	launch "$python" "$targets/walk_busy.py" spin 1
+	look "$started"
+	is "$(threads '$4 == "busy" && $7 == 0 && $10 ~ /not stable/' | wc -l)" 1 \
+		"a running thread is said to be running, not shown as exact"
+	stop "$started" KILL
+}
+
+test_no_python()
+{
+	start sleep 1000
+	look "$started"
+	is "$(cut -f 1-2 "$tmp/walk")" "error	-2" "a program that is no Python"
+	stop "$started"
+}
+
+# an interpreter of a version that is not known
+test_refused()
+{
+	launch "$1" -c "$program"
+	look "$started"
+	is "$(sed -E 's/CPython [^ ]+( free-threaded)? /CPython X /' "$tmp/walk")" \
+		"error	-95	CPython X is not known yet; known are 3.9, 3.10, 3.11, 3.12, 3.13, 3.13t, 3.14, 3.14t, 3.15" \
+		"$2 is refused by name: $(cut -f 3 "$tmp/walk")"
+	stop "$started"
+}
+
+# shellcheck disable=SC2119  # all of them
+mapfile -t known < <(pythons)
+mapfile -t others < <(pythons 3.8)
+[ ${#known[@]} -gt 0 ] || skip_all "no CPython from 3.9 on"
+python=${known[0]}
+plan $((${#known[@]} * 11 + 6 + ${#others[@]}))
+for candidate in "${known[@]}"; do
+	version=$(python_version "$candidate")
+	test_shapes "$candidate" "$version"
+	test_deep "$candidate" "$version"
+	test_busy "$candidate" "$version" nap 200
+	test_busy "$candidate" "$version" spin 200
+	test_reuse "$candidate" "$version"
+	test_holder "$candidate" "$version"
+	test_namespace "$candidate" "$version"
+done
+test_deleted
+test_stopped
+test_leader_ended
+test_moves
+test_no_python
+for candidate in "${others[@]}"; do test_refused "$candidate" "$(python_version "$candidate")"; done

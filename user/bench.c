@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "bench.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "py/python.h"
+#include "stall/policy.h"
+#include "target.h"
+
+#define MODULE "bench"
+
+#define WALK_TIMEOUT_NS (500 * NSEC_PER_MSEC)
+
+void bench__look(const struct bench *b, struct target *t, const struct culprit *who,
+		 struct looks *l)
+{
+	struct py_walk_opts wo = {
+		.timeout_ns = WALK_TIMEOUT_NS,
+		.capture = b->ops->capture,
+		.capture_ctx = b->source,
+		.tasks = PY_TASKS_CURRENT,
+		.locals = b->redact,
+	};
+	struct err why = { { 0 } };
+	struct python *py = target__python(t, &why);
+
+	if (!py || python__walk(py, &wo, &l->snap, &why))
+		err_set(&l->note, 0, "no stacks: %s", why.text);
+	if (resolved__init(&l->resolved, l->snap, who))
+		err_set(&l->note, 0, "no stacks: out of memory");
+}
+
+void looks__free(struct looks *l)
+{
+	resolved__free(&l->resolved);
+	py_snapshot__free(l->snap);
+}
+
+void bench__log_delays(const struct bench *b, const struct stall *s, const struct source_event *ev)
+{
+	uint64_t written_ns = clock_monotonic_ns();
+
+	log_msg(LOG_DEBUG, MODULE,
+		"stall %s: judged %.3f ms after the threshold, written %.3f ms after that", s->id,
+		((double)ev->now_ns - (double)s->start_ns - (double)b->threshold_ns) / 1e6,
+		((double)written_ns - (double)ev->now_ns) / 1e6);
+}

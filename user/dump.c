@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "dump.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "py/python.h"
+#include "py/redact.h"
+#include "sink/sink.h"
+#include "source/source.h"
+#include "stall/resolve.h"
+#include "target.h"
+
+#define MODULE "dump"
+
+/* The kernel's help for threads that run; opened only when there is one. */
+struct helper {
+	const struct source_ops *ops; /* NULL: none */
+	struct source *source;
+	bool tried;
+	struct redact *redact; /* owned; NULL: no local variables */
+};
+
+static void ignore_event(void *ctx, const struct source_event *ev)
+{
+	(void)ctx;
+	(void)ev;
+}
+
+static void open_helper(struct helper *h, const struct options *opts)
+{
+	struct source_opts so = {
+		.poll_ns = opts->poll_ns,
+		.threshold_ns = opts->alert_ns,
+		.max_procs = 1,
+	};
+	struct err why = { { 0 } };
+
+	if (h->tried || !strcmp(opts->backend, source_poll.name))
+		return;
+	h->tried = true;
+	if (source_bpf.open(&so, ignore_event, NULL, &h->source, &why)) {
+		log_msg(LOG_DEBUG, MODULE, "running threads are read without BPF: %s", why.text);
+		return;
+	}
+	h->ops = &source_bpf;
+}
+
+static bool any_running(const struct py_snapshot *snap)
+{
+	for (size_t i = 0; i < snap->nthreads; i++)
+		if (snap->thread[i].state == PY_RUNNING && !snap->thread[i].exact)
+			return true;
+	return false;
+}
+
+/* One walk; a second one with the kernel's help if a running thread needs it. */
+static int walk(struct python *py, struct helper *h, const struct options *opts,
+		struct py_snapshot **snap, struct err *err)
+{
+	struct py_walk_opts wo = { .tasks = PY_TASKS_ALL, .locals = h->redact };
+	struct py_snapshot *better = NULL;
+	int ret = python__walk(py, &wo, snap, err);
+
+	if (ret || !any_running(*snap))
+		return ret;
+	open_helper(h, opts);
+	if (!h->ops)
+		return 0;
+	wo.capture = h->ops->capture;
+	wo.capture_ctx = h->source;
+	if (!python__walk(py, &wo, &better, NULL)) {
+		py_snapshot__free(*snap);
+		*snap = better;
+	}
+	return 0;
+}
+
+static int dump_one(pid_t pid, const struct options *opts, struct helper *h, struct sink *sink,
+		    struct err *err)
+{
+	struct report_dump out = { .pid = pid };
+	struct py_snapshot *snap = NULL;
+	struct resolved resolved = { 0 };
+	struct python *py = NULL;
+	struct target *t = NULL;
+	int ret;
+
+	ret = target__open(pid, 0, &t, err);
+	if (!ret)
+		ret = python__open(pid, &py, err);
+	if (!ret)
+		ret = walk(py, h, opts, &snap, err);
+	if (!ret)
+		ret = resolved__init(&resolved, snap, NULL);
+	if (ret)
+		goto out;
+	out.wall_ns = clock_wall_ns();
+	out.python = python__describe(py);
+	out.note = snap->note;
+	out.cmdline = (const char *const *)t->cmdline;
+	out.ncmdline = t->ncmdline;
+	out.thread_list = resolved.thread;
+	out.nthreads = resolved.nthreads;
+	out.task_list = resolved.task;
+	out.ntasks = resolved.ntasks;
+	out.tasks_found = snap->tasks_found;
+	out.tasks_note = snap->tasks_note;
+	ret = sink__dump(sink, &out, err);
+out:
+	resolved__free(&resolved);
+	py_snapshot__free(snap);
+	python__free(py);
+	target__free(t);
+	return ret;
+}
+
+int dump__run(const struct options *opts)
+{
+	struct helper helper = { 0 };
+	struct err err = { { 0 } };
+	struct sink *sink = NULL;
+	int status = 0, ret;
+
+	ret = sink__open(opts->json ? &sink_json : &sink_text, STDOUT_FILENO, opts->output,
+			 opts->locals, &sink, &err);
+	if (!ret && opts->locals)
+		ret = redact__new(opts->redact, opts->nredact, opts->show_secrets, &helper.redact,
+				  &err);
+	if (ret) {
+		log_msg(LOG_ERROR, MODULE, "%s", err_text(&err, ret));
+		sink__free(sink);
+		return 1;
+	}
+	for (size_t i = 0; i < opts->npids; i++) {
+		memset(&err, 0, sizeof(err));
+		ret = dump_one(opts->pids[i], opts, &helper, sink, &err);
+		if (ret) {
+			log_msg(LOG_ERROR, MODULE, "%s", err_text(&err, ret));
+			status = 1;
+		}
+	}
+	if (helper.ops)
+		helper.ops->free(helper.source);
+	redact__free(helper.redact);
+	sink__free(sink);
+	return status;
+}

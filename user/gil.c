@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "gil.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "bench.h"
+#include "bpf/gil_abi.h"
+#include "proc/mem.h"
+#include "proc/task.h"
+#include "record.h"
+#include "stall/policy.h"
+#include "stall/resolve.h"
+#include "target.h"
+
+#define MODULE "gil"
+#define NAME "GIL" /* of the tracker, in records */
+
+#define MAX_WAITERS 4096 /* told and not over, of all targets */
+#define MAX_THREAD_NAME 80 /* a longer one would fill the sentence: its number stands there */
+
+/* One thread that was told to wait, until its wait is over. */
+struct waiter {
+	uint32_t proc;
+	bool leads; /* the stall is this wait */
+	uint64_t words; /* the GIL */
+	uint64_t start_ns;
+	uint64_t covered_ns; /* up to then it was part of a stall that is over, 0 = it still is */
+	uint32_t threads; /* leads: most that waited at once */
+	char name[MAX_THREAD_NAME]; /* leads */
+};
+
+/* The last stall of a target that is over: later news of its victims is no news. */
+struct last {
+	uint64_t words, end_ns;
+};
+
+struct gil_judge {
+	const struct bench *bench;
+	struct py_gils gils[SOURCE_MAX_PROCS]; /* by handle */
+	struct last last[SOURCE_MAX_PROCS];
+	struct waiter *waiter;
+	size_t nwaiters, cap;
+	struct {
+		uint64_t told, stale, victims, over, overflow;
+	} count;
+};
+
+struct gil_judge *gil_judge__new(const struct bench *bench)
+{
+	struct gil_judge *j = calloc(1, sizeof(*j));
+
+	if (j)
+		j->bench = bench;
+	return j;
+}
+
+void gil_judge__free(struct gil_judge *j)
+{
+	if (!j)
+		return;
+	free(j->waiter);
+	free(j);
+}
+
+int gil_judge__look(struct gil_judge *j, struct target *t, struct err *err)
+{
+	struct py_gils *gils = &j->gils[t->proc];
+	struct err why = { { 0 } };
+	bool first = !gils->cnt;
+	struct python *py;
+	int ret;
+
+	if (!j->bench->ops->set_gils)
+		return err_set(err, -EOPNOTSUPP, "backend %s does not see who waits for the GIL",
+			       j->bench->ops->name);
+	py = target__python(t, &why);
+	if (!py)
+		return err_set(err, t->no_python_is_final ? -EOPNOTSUPP : -ENOENT, "%s", why.text);
+	ret = python__gils(py, gils);
+	if (ret || !gils->cnt)
+		return err_set(err, -ENOENT, "no GIL was found");
+	if (gils->cut)
+		log_msg(LOG_DEBUG, MODULE, "process %d: only %d of its GILs are watched",
+			(int)t->pid, PY_MAX_GILS);
+	ret = j->bench->ops->set_gils(j->bench->source, t->proc, gils, err);
+	return ret ? ret : first;
+}
+
+/* ---- who waits ------------------------------------------------------------------------------- */
+
+static struct waiter *find(struct gil_judge *j, uint32_t proc, uint64_t start_ns)
+{
+	for (size_t i = 0; i < j->nwaiters; i++)
+		if (j->waiter[i].proc == proc && j->waiter[i].start_ns == start_ns)
+			return &j->waiter[i];
+	return NULL;
+}
+
+static struct waiter *find_leader(struct gil_judge *j, uint32_t proc, uint64_t words)
+{
+	for (size_t i = 0; i < j->nwaiters; i++)
+		if (j->waiter[i].leads && j->waiter[i].proc == proc && j->waiter[i].words == words)
+			return &j->waiter[i];
+	return NULL;
+}
+
+/* NULL: there is no room. Valid until the next call. */
+static struct waiter *add(struct gil_judge *j, const struct source_event *ev)
+{
+	size_t cap = j->cap ? j->cap * 2 : 16;
+	struct waiter *more;
+
+	if (j->nwaiters == j->cap) {
+		more = j->nwaiters < MAX_WAITERS ? reallocarray(j->waiter, cap, sizeof(*more))
+						 : NULL;
+		if (!more) {
+			j->count.overflow++;
+			return NULL;
+		}
+		j->waiter = more;
+		j->cap = cap;
+	}
+	more = &j->waiter[j->nwaiters++];
+	*more = (struct waiter){ .proc = ev->proc,
+				 .words = ev->gil.words,
+				 .start_ns = ev->gil.start_ns };
+	return more;
+}
+
+static void drop(struct gil_judge *j, struct waiter *w)
+{
+	*w = j->waiter[--j->nwaiters];
+}
+
+void gil_judge__forget(struct gil_judge *j, uint32_t proc)
+{
+	for (size_t i = j->nwaiters; i-- > 0;)
+		if (j->waiter[i].proc == proc)
+			drop(j, &j->waiter[i]);
+	j->gils[proc] = (struct py_gils){ 0 };
+	j->last[proc] = (struct last){ 0 };
+}
+
+/* ---- what is told ---------------------------------------------------------------------------- */
+
+static struct stall_key key_of(uint32_t proc, uint64_t start_ns)
+{
+	/* no slot page lies at 0 */
+	return (struct stall_key){ .proc = proc, .word = start_ns };
+}
+
+static struct stall *open_stall(struct gil_judge *j, const struct target *t,
+				const struct source_event *ev)
+{
+	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
+	struct stall *s;
+
+	s = policy__open(j->bench->policy, &key, t->pid, NAME, ev->gil.start_ns, ev->now_ns);
+	if (s)
+		s->source = "gil";
+	else if (errno != EEXIST)
+		log_msg(LOG_WARN, MODULE, "a wait for the GIL is not reported: %s",
+			strerror(errno));
+	return s;
+}
+
+static void name_thread(char out[MAX_THREAD_NAME], pid_t tid, const char *name)
+{
+	if (name && *name && strlen(name) < MAX_THREAD_NAME)
+		snprintf(out, MAX_THREAD_NAME, "%s", name);
+	else if (tid)
+		snprintf(out, MAX_THREAD_NAME, "thread %d", (int)tid);
+	else
+		snprintf(out, MAX_THREAD_NAME, "a thread");
+}
+
+/* "3 threads wait for the GIL; MainThread waited 201 ms for it while worker held it" */
+static void say(struct err *note, const struct waiter *w, bool waits, uint64_t waited_ns,
+		const char *holder)
+{
+	char others[48], held[MAX_THREAD_NAME + 16] = "";
+
+	if (w->threads == 1)
+		snprintf(others, sizeof(others), "1 thread wait%s for the GIL", waits ? "s" : "ed");
+	else
+		snprintf(others, sizeof(others), "%u threads wait%s for the GIL", w->threads,
+			 waits ? "" : "ed");
+	if (*holder)
+		snprintf(held, sizeof(held), " while %s held it", holder);
+	err_set(note, 0, "%s; %s waited %.0f ms for it%s", others, w->name, (double)waited_ns / 1e6,
+		held);
+}
+
+/* ---- looking again --------------------------------------------------------------------------- */
+
+static int read_words(struct target *t, uint64_t words, struct gil_words *out)
+{
+	return mem__read(t->mem, words, out, sizeof(*out));
+}
+
+static bool is_known(const struct gil_judge *j, uint32_t proc, uint64_t words)
+{
+	for (size_t i = 0; i < j->gils[proc].cnt; i++)
+		if (j->gils[proc].words[i] == words)
+			return true;
+	return false;
+}
+
+/*
+ * It was seen waiting when switch_number was so much. It has not had the GIL since if that is still
+ * so; nor if it moved by one (to somebody) and the thread sleeps on the GIL's condition.
+ */
+static bool still_waits(const struct gil_judge *j, struct target *t, const struct source_event *ev)
+{
+	struct task_syscall call;
+	struct gil_words now;
+	uint64_t moved;
+
+	if (!is_known(j, ev->proc, ev->gil.words) || read_words(t, ev->gil.words, &now))
+		return false;
+	moved = now.switches - ev->gil.switches;
+	if (moved != 1 || !ev->gil.tid)
+		return !moved;
+	return !task_syscall__load(t->pid, ev->gil.tid, &call) && call.blocked &&
+	       call.nr == SYS_futex && call.arg[0] - ev->gil.words >= GIL_COND &&
+	       call.arg[0] - ev->gil.words < GIL_MUTEX_AT;
+}
+
+/* ---- the life of a stall --------------------------------------------------------------------- */
+
+/* True if the GIL did not change hands while the stacks were taken. */
+static bool take_stacks(const struct gil_judge *j, struct target *t, uint64_t words,
+			struct looks *l)
+{
+	struct gil_words before = { 0 }, after = { 0 };
+	struct culprit who = { 0 };
+
+	if (!read_words(t, words, &before))
+		who.tstate = before.holder;
+	bench__look(j->bench, t, &who, l);
+	return before.holder && !read_words(t, words, &after) &&
+	       after.switches == before.switches && after.holder == before.holder;
+}
+
+/* The names of who waits and who holds, and the sentence. */
+static void describe(struct waiter *w, struct stall *s, struct looks *l,
+		     const struct source_event *ev, uint64_t waited_ns)
+{
+	char holder[MAX_THREAD_NAME] = "";
+	const char *name = NULL;
+
+	for (size_t i = 0; i < l->resolved.nthreads; i++)
+		if (ev->gil.tid && l->resolved.thread[i].tid == ev->gil.tid)
+			name = l->resolved.thread[i].name;
+	name_thread(w->name, ev->gil.tid, name);
+	if (l->resolved.nresponsible) {
+		const struct report_thread *th = &l->resolved.thread[0];
+
+		name_thread(holder, th->tid, th->name);
+		policy__set_thread(s, th->tid, th->name);
+	}
+	if (!l->note.text[0])
+		say(&l->note, w, true, waited_ns, holder);
+}
+
+static int tell_detected(struct gil_judge *j, struct target *t, struct stall *s, struct waiter *w,
+			 const struct source_event *ev, struct err *err)
+{
+	struct record r = { .event = REPORT_DETECTED, .target = t, .stall = s };
+	struct looks l = { 0 };
+	int ret;
+
+	r.rate_limited = !policy__take_stacks(j->bench->policy, s, ev->now_ns, &r.suppressed);
+	if (!r.rate_limited) {
+		r.still = take_stacks(j, t, w->words, &l);
+		r.stacks = &l.resolved;
+	}
+	r.reported_ns = clock_monotonic_ns();
+	r.duration_ns = r.reported_ns - s->start_ns;
+	describe(w, s, &l, ev, r.duration_ns);
+	r.note = l.note.text;
+	ret = record__write(j->bench->sink, &r, err);
+	if (!ret)
+		bench__log_delays(j->bench, s, ev);
+	looks__free(&l);
+	return ret;
+}
+
+static int tell_ended(struct gil_judge *j, struct target *t, struct stall *s,
+		      const struct waiter *w, uint64_t end_ns, bool unsure, struct err *err)
+{
+	char holder[MAX_THREAD_NAME] = "";
+	struct record r = {
+		.event = REPORT_ENDED,
+		.target = t,
+		.stall = s,
+		.reported_ns = clock_monotonic_ns(),
+		.duration_ns = end_ns > s->start_ns ? end_ns - s->start_ns : 0,
+	};
+	struct err note = { { 0 } };
+	int ret;
+
+	if (*s->thread)
+		name_thread(holder, s->tid, s->thread);
+	say(&note, w, false, r.duration_ns, holder);
+	r.note = unsure ? "it may have gone on waiting after a moment with the GIL" : note.text;
+	ret = record__write(j->bench->sink, &r, err);
+	policy__close(j->bench->policy, s);
+	return ret;
+}
+
+static int on_wait(struct gil_judge *j, struct target *t, const struct source_event *ev,
+		   struct err *err)
+{
+	struct waiter *w, *leader;
+	struct stall *s;
+
+	if (!still_waits(j, t, ev)) {
+		j->count.stale++;
+		return 0;
+	}
+	leader = find_leader(j, ev->proc, ev->gil.words);
+	if (leader && leader->threads < ev->gil.waiting)
+		leader->threads = ev->gil.waiting;
+	if (leader) {
+		j->count.victims++;
+		add(j, ev);
+		return 0;
+	}
+	s = open_stall(j, t, ev);
+	if (!s)
+		return 0;
+	w = add(j, ev);
+	if (!w) {
+		policy__close(j->bench->policy, s);
+		return 0;
+	}
+	w->leads = true;
+	w->threads = ev->gil.waiting ? ev->gil.waiting : 1;
+	j->count.told++;
+	return tell_detected(j, t, s, w, ev, err);
+}
+
+/* It was over before anybody could look: both records, no stack. */
+static int tell_over(struct gil_judge *j, struct target *t, const struct source_event *ev,
+		     struct err *err)
+{
+	struct waiter w = { .proc = ev->proc, .words = ev->gil.words, .threads = 1 };
+	struct stall *s = open_stall(j, t, ev);
+	struct record r = {
+		.event = REPORT_DETECTED,
+		.target = t,
+		.stall = s,
+		.reported_ns = clock_monotonic_ns(),
+		.note = "no stacks: the wait was over before they could be taken",
+	};
+	int ret;
+
+	if (!s)
+		return 0;
+	j->count.told++;
+	j->count.over++;
+	name_thread(w.name, ev->gil.tid, NULL);
+	r.duration_ns = ev->gil.end_ns - ev->gil.start_ns;
+	ret = record__write(j->bench->sink, &r, err);
+	return ret ? ret : tell_ended(j, t, s, &w, ev->gil.end_ns, ev->gil.unsure, err);
+}
+
+/* A stall is over: who waited beside its leader was part of it until then. */
+static void cover(struct gil_judge *j, uint32_t proc, uint64_t words, uint64_t end_ns)
+{
+	for (size_t i = 0; i < j->nwaiters; i++)
+		if (j->waiter[i].proc == proc && j->waiter[i].words == words)
+			j->waiter[i].covered_ns = end_ns;
+	j->last[proc] = (struct last){ words, end_ns };
+}
+
+/* A wait that leads no stall is one of its own if it was long beyond those that it was part of. */
+static bool is_covered(const struct gil_judge *j, const struct waiter *w,
+		       const struct source_event *ev)
+{
+	const struct last *last = &j->last[ev->proc];
+	uint64_t until = w ? w->covered_ns : ev->gil.start_ns;
+
+	if (w && !until)
+		return true; /* its stall goes on */
+	if (!w && last->words == ev->gil.words && last->end_ns > until)
+		until = last->end_ns;
+	return ev->gil.end_ns < until || ev->gil.end_ns - until < j->bench->threshold_ns;
+}
+
+static int on_end(struct gil_judge *j, struct target *t, const struct source_event *ev,
+		  struct err *err)
+{
+	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
+	struct waiter *found = find(j, ev->proc, ev->gil.start_ns), w;
+	struct stall *s;
+	int ret = 0;
+
+	if (!found && (!ev->gil.is_long || find_leader(j, ev->proc, ev->gil.words)))
+		return 0; /* it was not believed, or is part of what is told */
+	if (!found || !found->leads) {
+		bool covered = is_covered(j, found, ev);
+
+		if (found)
+			drop(j, found);
+		if (covered)
+			return 0;
+		ret = tell_over(j, t, ev, err);
+		cover(j, ev->proc, ev->gil.words, ev->gil.end_ns);
+		return ret;
+	}
+	w = *found;
+	drop(j, found);
+	cover(j, w.proc, w.words, ev->gil.end_ns);
+	s = policy__find(j->bench->policy, &key);
+	return s ? tell_ended(j, t, s, &w, ev->gil.end_ns, ev->gil.unsure, err) : 0;
+}
+
+int gil_judge__event(struct gil_judge *j, struct target *t, const struct source_event *ev,
+		     struct err *err)
+{
+	return ev->type == SOURCE_GIL_END ? on_end(j, t, ev, err) : on_wait(j, t, ev, err);
+}
+
+void gil_judge__stats(const struct gil_judge *j, struct strbuf *out)
+{
+	strbuf_addf(out, "gil.stalls %llu\n", (unsigned long long)j->count.told);
+	strbuf_addf(out, "gil.over_before_seen %llu\n", (unsigned long long)j->count.over);
+	strbuf_addf(out, "gil.other_waiters %llu\n", (unsigned long long)j->count.victims);
+	strbuf_addf(out, "gil.stale %llu\n", (unsigned long long)j->count.stale);
+	strbuf_addf(out, "gil.too_many_waiters %llu\n", (unsigned long long)j->count.overflow);
+}

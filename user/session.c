@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "bench.h"
+#include "gil.h"
+#include "judge.h"
+#include "lookout.h"
+#include "privilege.h"
+#include "queue.h"
+#include "py/redact.h"
+#include "record.h"
+#include "sink/sink.h"
+#include "source/source.h"
+#include "stall/policy.h"
+#include "target.h"
+
+#define MODULE "session"
+
+/* What is told may take long to look at (stacks); a signal is not kept waiting for longer. */
+#define SLICE_NS (20 * NSEC_PER_MSEC)
+
+struct session {
+	const struct options *opts;
+	struct sink *sink;
+	const struct source_ops *ops;
+	struct source *source;
+	struct policy *policy;
+	struct redact *redact; /* owned; NULL: no local variables */
+	struct bench bench;
+	struct judge *judge;
+	struct gil_judge *gil; /* NULL: not asked for, or the backend has no means */
+	int epoll_fd;
+	int look_fd; /* timer of the looks for pages */
+	int signal_fd;
+	struct target *target[SOURCE_MAX_PROCS]; /* by handle */
+	size_t ntargets;
+	struct queue *queue; /* told by the backend, to be handled after dispatch */
+	struct lookout lookout;
+	uint64_t lost_untold;
+	uint64_t lost; /* records of the backend that did not fit, by its own count and here */
+	int fatal; /* negative errno: the sink is gone, nothing can be told any more */
+	struct err fatal_why;
+};
+
+/* epoll_event.data: a small handle of a target, or one of these. */
+enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_SIGNAL };
+
+static void queue_event(void *ctx, const struct source_event *ev)
+{
+	struct session *s = ctx;
+
+	if (ev->type == SOURCE_LOST)
+		s->lost_untold += ev->lost;
+	else if (queue__push(s->queue, ev))
+		s->lost_untold++;
+}
+
+/* A record that could not be written: said once a failure; fatal when nobody reads any more. */
+static void note_write(struct session *s, int ret, struct err *err)
+{
+	if (!ret)
+		return;
+	if (ret == -EPIPE) {
+		s->fatal = err_set(&s->fatal_why, ret, "%s", err_text(err, ret));
+		return;
+	}
+	log_msg(LOG_ERROR, MODULE, "%s (%llu records lost so far)", err_text(err, ret),
+		(unsigned long long)sink__lost(s->sink));
+}
+
+static void tell_text(void *ctx, enum report_severity severity, pid_t pid, const char *text)
+{
+	struct session *s = ctx;
+	struct err err = { { 0 } };
+
+	note_write(s, record__info(s->sink, severity, pid, text, &err), &err);
+}
+
+static void tell(struct session *s, enum report_severity severity, pid_t pid, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void tell(struct session *s, enum report_severity severity, pid_t pid, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	tell_text(s, severity, pid, text);
+}
+
+/* 0 as long as somebody reads the reports. */
+static int fate(const struct session *s, struct err *err)
+{
+	return s->fatal ? err_set(err, s->fatal, "%s", s->fatal_why.text) : 0;
+}
+
+static int epoll_add(struct session *s, int fd, uint64_t tag, struct err *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = tag };
+
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
+		return err_set(err, -errno, "epoll_ctl: %s", strerror(errno));
+	return 0;
+}
+
+/* The tables in the kernel are as large as this watch needs: each pass of the judge looks at them.
+ */
+static uint32_t max_procs(const struct options *opts)
+{
+	return opts->mode == MODE_RUN ? 1 : (uint32_t)opts->npids;
+}
+
+static int try_backend(struct session *s, const struct source_ops *ops, struct err *err)
+{
+	struct source_opts so = {
+		.poll_ns = s->opts->poll_ns,
+		.threshold_ns = s->opts->alert_ns,
+		.max_procs = max_procs(s->opts),
+	};
+	int ret = ops->open(&so, queue_event, s, &s->source, err);
+
+	if (!ret)
+		s->ops = ops;
+	return ret;
+}
+
+static int open_backend(struct session *s, struct err *err)
+{
+	const char *want = s->opts->backend;
+	struct err why = { { 0 } };
+	int ret;
+
+	if (!strcmp(want, source_poll.name))
+		return try_backend(s, &source_poll, err);
+	ret = try_backend(s, &source_bpf, &why);
+	if (!ret) {
+		log_msg(LOG_DEBUG, MODULE, "backend bpf: the kernel watches");
+		return 0;
+	}
+	if (!strcmp(want, source_bpf.name))
+		return err_set(err, ret, "backend bpf: %s; --backend=poll needs none of it",
+			       err_text(&why, ret));
+	log_msg(LOG_INFO, MODULE, "backend poll, since bpf cannot be used: %s",
+		err_text(&why, ret));
+	return try_backend(s, &source_poll, err);
+}
+
+static int open_fds(struct session *s, struct err *err)
+{
+	sigset_t set;
+	int ret;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->epoll_fd < 0 || s->look_fd < 0 || s->signal_fd < 0)
+		return err_set(err, -errno, "cannot make the file descriptors of the loop: %s",
+			       strerror(errno));
+	ret = epoll_add(s, s->look_fd, TAG_LOOK, err);
+	return ret ? ret : epoll_add(s, s->signal_fd, TAG_SIGNAL, err);
+}
+
+static int open_judges(struct session *s, struct err *err)
+{
+	const struct options *opts = s->opts;
+	struct bench *b = &s->bench;
+
+	if (opts->sources == OPTIONS_SOURCE_GIL && !s->ops->set_gils)
+		return err_set(err, -EOPNOTSUPP, "backend %s does not see waits for the GIL",
+			       s->ops->name);
+	*b = (struct bench){
+		.policy = s->policy,
+		.sink = s->sink,
+		.ops = s->ops,
+		.source = s->source,
+		.threshold_ns = opts->alert_ns,
+		.redact = s->redact,
+	};
+	s->judge = judge__new(b);
+	if (!s->judge)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (opts->sources & OPTIONS_SOURCE_GIL && s->ops->set_gils) {
+		s->gil = gil_judge__new(b);
+		if (!s->gil)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
+	s->lookout = (struct lookout){
+		.opts = opts,
+		.ops = s->ops,
+		.source = s->source,
+		.gil = s->gil,
+		.tell = tell_text,
+		.ctx = s,
+	};
+	return 0;
+}
+
+int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
+{
+	struct policy_opts po = { .suppress_ns = opts->suppress_ns };
+	struct session *s = calloc(1, sizeof(*s));
+	int ret = -ENOMEM;
+
+	if (!s)
+		return err_set(err, ret, "out of memory");
+	s->opts = opts;
+	s->epoll_fd = s->look_fd = s->signal_fd = -1;
+	s->policy = policy__new(&po);
+	s->queue = queue__new();
+	if (!s->policy || !s->queue) {
+		err_set(err, ret, "out of memory");
+		goto fail;
+	}
+	ret = sink__open(opts->json ? &sink_json : &sink_text, report_fd, opts->output,
+			 opts->locals, &s->sink, err);
+	if (!ret)
+		ret = open_fds(s, err);
+	if (!ret)
+		ret = open_backend(s, err);
+	if (!ret && s->ops->fd(s->source) >= 0)
+		ret = epoll_add(s, s->ops->fd(s->source), TAG_SOURCE, err);
+	if (ret)
+		goto fail;
+	if (opts->locals)
+		ret = redact__new(opts->redact, opts->nredact, opts->show_secrets, &s->redact, err);
+	if (!ret)
+		ret = open_judges(s, err);
+	if (ret)
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	session__free(s);
+	return ret;
+}
+
+static void print_stats(struct session *s)
+{
+	struct strbuf out = STRBUF_INIT;
+
+	s->ops->stats(s->source, &out);
+	judge__stats(s->judge, &out);
+	if (s->gil)
+		gil_judge__stats(s->gil, &out);
+	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
+	strbuf_addf(&out, "session.events_lost %llu\n", (unsigned long long)s->lost);
+	strbuf_addf(&out, "session.records_lost %llu\n", (unsigned long long)sink__lost(s->sink));
+	if (strbuf_str(&out) && write(STDERR_FILENO, out.data, out.len) < 0)
+		s->lost++; /* stderr is gone: there is nobody left to tell */
+	strbuf_free(&out);
+}
+
+void session__free(struct session *s)
+{
+	if (!s)
+		return;
+	if (s->judge && s->opts->stats)
+		print_stats(s);
+	judge__free(s->judge);
+	redact__free(s->redact);
+	gil_judge__free(s->gil);
+	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
+		target__free(s->target[i]);
+	if (s->source)
+		s->ops->free(s->source);
+	policy__free(s->policy);
+	sink__free(s->sink);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	if (s->look_fd >= 0)
+		close(s->look_fd);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	queue__free(s->queue);
+	free(s);
+}
+
+/* Sets the timer to the earliest look that is due; off when all have their pages. */
+static void arm_looks(struct session *s)
+{
+	struct itimerspec its = { 0 };
+	uint64_t at = 0, due;
+
+	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++) {
+		const struct target *t = s->target[i];
+
+		due = t ? lookout__due(t) : 0;
+		if (due && (!at || due < at))
+			at = due;
+	}
+	its.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
+	its.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
+	timerfd_settime(s->look_fd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+/* A free handle: as many as the backend was opened for. */
+static int free_handle(const struct session *s)
+{
+	for (int i = 0; i < (int)max_procs(s->opts); i++)
+		if (!s->target[i])
+			return i;
+	return -ENOSPC;
+}
+
+static int add_target(struct session *s, pid_t pid, struct target **out, struct err *err)
+{
+	int proc = free_handle(s);
+	struct target *t;
+	int ret;
+
+	if (proc < 0)
+		return err_set(err, proc, "at most %d processes can be watched at once",
+			       SOURCE_MAX_PROCS);
+	ret = target__open(pid, (uint32_t)proc, &t, err);
+	if (ret)
+		return ret;
+	ret = epoll_add(s, t->pidfd, t->proc, err);
+	if (!ret)
+		ret = s->ops->add(s->source, t->proc, pid, t->pidfd, t->info.monotonic_offset_ns,
+				  t->info.start_monotonic_ns, err);
+	if (ret) {
+		target__free(t);
+		return ret;
+	}
+	s->target[proc] = t;
+	s->ntargets++;
+	*out = t;
+	return 0;
+}
+
+static void remove_target(struct session *s, struct target *t)
+{
+	s->ops->remove(s->source, t->proc);
+	if (s->gil)
+		gil_judge__forget(s->gil, t->proc);
+	s->target[t->proc] = NULL;
+	s->ntargets--;
+	target__free(t);
+}
+
+int session__add(struct session *s, pid_t pid, struct err *err)
+{
+	struct target *t;
+	int ret;
+
+	tell(s, REPORT_INFO, pid, "Attempting to monitor pid %d...", (int)pid);
+	ret = add_target(s, pid, &t, err);
+	if (ret)
+		return ret;
+	lookout__look(&s->lookout, t);
+	if (!t->npages) {
+		ret = lookout__check_python(t, err);
+		if (ret) {
+			remove_target(s, t);
+			return ret;
+		}
+	}
+	arm_looks(s);
+	return fate(s, err);
+}
+
+int session__add_starting(struct session *s, pid_t pid, struct err *err)
+{
+	struct target *t;
+	int ret = add_target(s, pid, &t, err);
+
+	if (ret)
+		return ret;
+	t->said_no_pages = true; /* of course it has none yet */
+	lookout__later(t);
+	arm_looks(s);
+	return 0;
+}
+
+static void on_exec(struct session *s, struct target *t)
+{
+	struct err err = { { 0 } };
+	int ret;
+
+	ret = judge__target_gone(s->judge, t, "the process executes another program", &err);
+	note_write(s, ret, &err);
+	if (s->gil)
+		gil_judge__forget(s->gil, t->proc);
+	log_msg(LOG_DEBUG, MODULE, "process %d executes another program", (int)t->pid);
+	s->ops->remove(s->source, t->proc);
+	t->next_look_ns = 0;
+	ret = target__reopen(t, &err);
+	if (!ret)
+		ret = s->ops->add(s->source, t->proc, t->pid, t->pidfd, t->info.monotonic_offset_ns,
+				  t->info.start_monotonic_ns, &err);
+	if (ret == -ESRCH || (ret == -ENOENT && t->info.zombie))
+		return; /* it has exited meanwhile: its pidfd says so */
+	if (ret) {
+		log_msg(LOG_ERROR, MODULE, "process %d is watched no longer: %s", (int)t->pid,
+			err_text(&err, ret));
+		remove_target(s, t);
+		return;
+	}
+	lookout__later(t);
+}
+
+static void handle(struct session *s, const struct source_event *ev)
+{
+	struct target *t = ev->proc < SOURCE_MAX_PROCS ? s->target[ev->proc] : NULL;
+	struct err err = { { 0 } };
+
+	if (!t)
+		return;
+	switch (ev->type) {
+	case SOURCE_STALL:
+	case SOURCE_END:
+	case SOURCE_OVER:
+		note_write(s, judge__event(s->judge, t, ev, &err), &err);
+		break;
+	case SOURCE_GIL_WAIT:
+	case SOURCE_GIL_END:
+		if (s->gil)
+			note_write(s, gil_judge__event(s->gil, t, ev, &err), &err);
+		break;
+	case SOURCE_GENERATION:
+		lookout__changed(&s->lookout, t, ev->page);
+		break;
+	case SOURCE_EXEC:
+		on_exec(s, t);
+		break;
+	case SOURCE_LOST:
+		break;
+	}
+}
+
+/* Handles what is queued for one slice of time. */
+static void handle_slice(struct session *s)
+{
+	uint64_t end = clock_monotonic_ns() + SLICE_NS;
+	struct source_event ev;
+
+	while (!s->fatal && queue__pop(s->queue, &ev)) {
+		handle(s, &ev);
+		if (clock_monotonic_ns() > end)
+			return;
+	}
+}
+
+static void dispatch(struct session *s)
+{
+	int ret = s->ops->dispatch(s->source);
+
+	if (ret < 0)
+		log_msg(LOG_WARN, MODULE, "backend %s: %s", s->ops->name, strerror(-ret));
+	if (!s->lost_untold)
+		return;
+	tell(s, REPORT_WARNING, 0, "%llu events of the kernel were lost: stalls may be missing",
+	     (unsigned long long)s->lost_untold);
+	s->lost += s->lost_untold;
+	s->lost_untold = 0;
+}
+
+static void on_exit_of(struct session *s, uint32_t proc)
+{
+	struct err err = { { 0 } };
+	struct source_event ev;
+	struct target *t;
+
+	dispatch(s); /* what was told before it ended comes first */
+	while (!s->fatal && queue__pop_of(s->queue, proc, &ev))
+		handle(s, &ev);
+	t = s->target[proc];
+	if (!t)
+		return;
+	note_write(s, judge__target_gone(s->judge, t, "the process has exited", &err), &err);
+	if (t->was_watched)
+		tell(s, REPORT_INFO, t->pid, "Process %d has exited", (int)t->pid);
+	else
+		tell(s, REPORT_INFO, t->pid,
+		     "Process %d has exited; it had no perpetuo trackers, so nothing was watched",
+		     (int)t->pid);
+	remove_target(s, t);
+}
+
+static void on_looks(struct session *s)
+{
+	uint64_t expired, now = clock_monotonic_ns();
+
+	if (read(s->look_fd, &expired, sizeof(expired)) < 0)
+		return;
+	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++) {
+		struct target *t = s->target[i];
+
+		uint64_t due = t ? lookout__due(t) : 0;
+
+		if (!due || due > now)
+			continue;
+		if (target__is_void(t)) /* the poll backend sees an exec only where it reads */
+			on_exec(s, t);
+		else
+			lookout__run(&s->lookout, t, now);
+	}
+}
+
+/* True: stop watching. */
+static bool on_signal(struct session *s, pid_t forward_to)
+{
+	struct signalfd_siginfo si;
+
+	if (read(s->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return false;
+	if (!forward_to)
+		return true;
+	/* Ctrl-C reaches the command by itself, from the terminal; it decides what that means */
+	if (si.ssi_signo != SIGINT || si.ssi_code != SI_KERNEL)
+		kill(forward_to, (int)si.ssi_signo);
+	return false;
+}
+
+int session__run(struct session *s, pid_t forward_to, struct err *err)
+{
+	struct epoll_event ev[16];
+	bool stop = false;
+	int n, ret;
+
+	ret = privilege__reduce(err);
+	if (ret)
+		return ret;
+	while (s->ntargets && !stop && !s->fatal) {
+		n = epoll_wait(s->epoll_fd, ev, 16, queue__is_empty(s->queue) ? -1 : 0);
+		if (n < 0 && errno != EINTR)
+			return err_set(err, -errno, "epoll_wait: %s", strerror(errno));
+		for (int i = 0; i < n; i++) {
+			uint64_t tag = ev[i].data.u64;
+
+			if (tag == TAG_SOURCE)
+				dispatch(s);
+			else if (tag == TAG_LOOK)
+				on_looks(s);
+			else if (tag == TAG_SIGNAL)
+				stop |= on_signal(s, forward_to);
+			else if (tag < SOURCE_MAX_PROCS && s->target[tag])
+				on_exit_of(s, (uint32_t)tag);
+		}
+		handle_slice(s);
+		arm_looks(s);
+	}
+	return fate(s, err);
+}
