@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "proc/memo.h"
 #include "proc/process.h"
 #include "proc/task.h"
 
@@ -19,6 +20,7 @@
 struct mem {
 	const struct mem_ops *ops;
 	void *ctx; /* owned: ops->free */
+	struct memo *memo; /* told of all that is read, NULL = nobody is */
 	struct mem_stats stats;
 };
 
@@ -258,6 +260,8 @@ int mem__readv(struct mem *m, struct mem_range *range, size_t cnt)
 		for (size_t k = i; k < i + n; k++)
 			m->stats.bytes += range[k].len;
 		ret = read_batch(m, range + i, n);
+		for (size_t k = i; m->memo && k < i + n; k++)
+			memo__note(m->memo, &range[k]);
 		if (ret && ret != -EFAULT) {
 			for (size_t k = i + n; k < cnt; k++)
 				range[k].err = ret;
@@ -296,6 +300,11 @@ int mem__read_u64(struct mem *m, uint64_t addr, uint64_t *out)
 int mem__check(struct mem *m)
 {
 	return m->ops->check ? m->ops->check(m->ctx) : 0;
+}
+
+void mem__set_memo(struct mem *m, struct memo *memo)
+{
+	m->memo = memo;
 }
 
 const struct mem_stats *mem__stats(const struct mem *m)

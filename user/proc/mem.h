@@ -15,6 +15,7 @@
 #include "base/err.h"
 
 struct mem; /* opaque */
+struct memo; /* proc/memo.h */
 
 struct mem_range {
 	uint64_t addr;
@@ -73,5 +74,8 @@ int mem__readv(struct mem *m, struct mem_range *range, size_t cnt);
 int mem__check(struct mem *m);
 
 const struct mem_stats *mem__stats(const struct mem *m);
+
+/* Every range that is read is told to MEMO (borrowed), until this is called with NULL. */
+void mem__set_memo(struct mem *m, struct memo *memo);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proc/memo.h"
 #include "py/object.h"
 #include "py/python.h"
 
@@ -27,15 +28,25 @@ struct thread_names {
 	struct name *name; /* owned */
 	size_t cnt, cap;
 	struct attribute_hint hint;
+	/* What the search read, and for which interpreters: as long as that is the same, so are the
+	 * names. */
+	struct memo *memo;
+	uint64_t interp[PY_MAX_INTERPRETERS];
+	size_t ninterps;
 };
 
 struct thread_names *thread_names__new(const struct py_target *t)
 {
 	struct thread_names *names = calloc(1, sizeof(*names));
 
-	if (names)
-		names->target = t;
-	return names;
+	if (!names)
+		return NULL;
+	names->target = t;
+	names->memo = memo__new();
+	if (names->memo)
+		return names;
+	thread_names__free(names);
+	return NULL;
 }
 
 static void clear(struct thread_names *names)
@@ -50,6 +61,7 @@ void thread_names__free(struct thread_names *names)
 	if (!names)
 		return;
 	clear(names);
+	memo__free(names->memo);
 	free(names->name);
 	free(names);
 }
@@ -162,17 +174,49 @@ static int by_ident(const void *a, const void *b)
 	return x->ident < y->ident ? -1 : x->ident > y->ident;
 }
 
-int thread_names__load(struct thread_names *names, const struct thread_refs *refs)
+/* The interpreters of REFS, which lists them one after the other. True: they are those of the last
+ * time. */
+static bool note_interpreters(struct thread_names *names, const struct thread_refs *refs)
+{
+	size_t cnt = 0;
+	bool same = true;
+
+	for (size_t i = 0; i < refs->cnt && cnt < PY_MAX_INTERPRETERS; i++) {
+		if (i && refs->ref[i].interp == refs->ref[i - 1].interp)
+			continue;
+		same = same && cnt < names->ninterps && names->interp[cnt] == refs->ref[i].interp;
+		names->interp[cnt++] = refs->ref[i].interp;
+	}
+	same = same && cnt == names->ninterps;
+	names->ninterps = cnt;
+	return same;
+}
+
+static int load_all(struct thread_names *names)
 {
 	int err = 0;
 
 	clear(names);
 	names->hint = (struct attribute_hint){ 0 };
-	for (size_t i = 0; !err && i < refs->cnt; i++)
-		if (!i || refs->ref[i].interp != refs->ref[i - 1].interp)
-			err = load_interp(names, refs->ref[i].interp);
+	for (size_t i = 0; !err && i < names->ninterps; i++)
+		err = load_interp(names, names->interp[i]);
 	if (names->cnt)
 		qsort(names->name, names->cnt, sizeof(*names->name), by_ident);
+	return err;
+}
+
+int thread_names__load(struct thread_names *names, const struct thread_refs *refs)
+{
+	struct mem *mem = names->target->mem;
+	int err;
+
+	if (note_interpreters(names, refs) && memo__holds(names->memo, mem))
+		return 0;
+	memo__begin(names->memo, mem);
+	err = load_all(names);
+	memo__end(names->memo, mem);
+	if (err || py_target__late(names->target))
+		memo__drop(names->memo);
 	return err;
 }
 

@@ -234,17 +234,18 @@ static void follow(struct stack_reader *r, uint64_t frame, uint64_t entry_previo
 		s->note = "incomplete: the thread was entering a function";
 }
 
-/* The first frame of a data stack: the oldest chunk leaves out its first word (push_chunk()). */
-static uint64_t find_base(struct stack_reader *r, uint64_t chunk)
+/* The first frame of a data stack: the oldest chunk leaves out its first word (push_chunk()).
+ * PREVIOUS: the chunk before CHUNK. */
+static uint64_t find_base(struct stack_reader *r, uint64_t chunk, uint64_t previous)
 {
-	uint64_t previous, used;
+	uint64_t used;
 
-	for (size_t i = 0; chunk && i < MAX_CHUNKS; i++) {
-		if (chunk_head(r->target, chunk, &previous, &used))
-			return 0;
+	for (size_t i = 0; i < MAX_CHUNKS; i++) {
 		if (!previous)
 			return chunk + r->target->layout.chunk.data + 8;
 		chunk = previous;
+		if (chunk_head(r->target, chunk, &previous, &used))
+			return 0;
 	}
 	return 0;
 }
@@ -277,7 +278,7 @@ static int read_once(struct stack_reader *r, uint64_t tstate, struct head *h, st
 {
 	const struct py_layout *l = &r->target->layout;
 	uint8_t cframe[CFRAME_BYTES] = { 0 }, ts[PY_TSTATE_BYTES] = { 0 };
-	uint64_t frame, entry_previous;
+	uint64_t frame, entry_previous, previous;
 	struct head after;
 	int err;
 
@@ -290,10 +291,10 @@ static int read_once(struct stack_reader *r, uint64_t tstate, struct head *h, st
 		return err;
 	r->older.bytes = (struct bytes){ 0 };
 	r->chunks = 0;
-	if (bytes_u64(&r->newest.bytes, l->chunk.previous, &r->prev_chunk))
-		r->prev_chunk = 0;
+	err = bytes_u64(&r->newest.bytes, l->chunk.previous, &previous);
+	r->prev_chunk = err ? 0 : previous;
 	follow(r, frame, entry_previous, out);
-	out->base = find_base(r, h->chunk);
+	out->base = err ? 0 : find_base(r, h->chunk, previous);
 
 	err = mem__read(r->target->mem, tstate, ts, tstate_span(l));
 	if (err)
@@ -338,6 +339,7 @@ int stack__from_record(struct stack_reader *r, const struct pywalk_record *rec, 
 {
 	const struct py_layout *l = &r->target->layout;
 	uint8_t ts[PY_TSTATE_BYTES] = { 0 };
+	uint64_t previous, used;
 	struct frame f = { 0 };
 	struct head h;
 	int err;
@@ -368,6 +370,7 @@ int stack__from_record(struct stack_reader *r, const struct pywalk_record *rec, 
 		return err;
 	if (parse_head(l, ts, &h))
 		return -EFAULT;
-	out->base = find_base(r, h.chunk);
+	if (!chunk_head(r->target, h.chunk, &previous, &used))
+		out->base = find_base(r, h.chunk, previous);
 	return 0;
 }
