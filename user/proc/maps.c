@@ -164,6 +164,15 @@ int maps__load(pid_t pid, struct maps *out, struct err *err)
 	return 0;
 }
 
+int maps__from_text(char *text, size_t len, struct maps *out)
+{
+	*out = (struct maps){ .text = text };
+	if (!parse_all(out, len))
+		return 0;
+	maps__free(out);
+	return -ENOMEM;
+}
+
 void maps__free(struct maps *maps)
 {
 	if (!maps)

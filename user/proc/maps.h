@@ -39,6 +39,9 @@ int map__parse(const char *line, size_t len, struct map *out);
  * with one line in ERR. A process that has no memory of its own (kernel thread, zombie) has none.
  */
 int maps__load(pid_t pid, struct maps *out, struct err *err);
+/* The same out of the text of such a file, LEN bytes and a NUL, which is taken over. 0 or -ENOMEM.
+ */
+int maps__from_text(char *text, size_t len, struct maps *out);
 void maps__free(struct maps *maps); /* content only, NULL and zeroed structs are fine */
 
 /* The mapping that holds ADDR, or NULL. */

@@ -32,7 +32,9 @@ void moment__look(pid_t pid, pid_t tid, struct moment *out)
 	int proof, err;
 
 	*out = (struct moment){ .state = PY_UNKNOWN };
-	if (tid <= 0)
+	if (!pid)
+		*out = (struct moment){ .state = PY_BLOCKED, .off = true };
+	if (!pid || tid <= 0)
 		return;
 	proof = task_syscall__load(pid, tid, &call);
 	err = task_status__load(pid, tid, &status);

@@ -24,7 +24,8 @@ struct moment {
 	uint64_t switches;
 };
 
-/* Never fails: a thread that cannot be looked at is PY_GONE or PY_UNKNOWN, and not off. */
+/* Never fails: a thread that cannot be looked at is PY_GONE or PY_UNKNOWN, and not off. In a
+ * recording (PID 0) all stand still. */
 void moment__look(pid_t pid, pid_t tid, struct moment *out);
 
 /* Nothing of the thread's memory that it alone writes changed between the two looks. */

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proc/maps.h"
+#include "proc/recording.h"
 #include "py/arena.h"
 #include "py/interp.h"
 #include "py/runtime.h"
@@ -51,11 +53,11 @@ static int self_test(struct python *py, struct err *err)
 	struct walk_test test = { 0 };
 	char version[PY_VERSION_LEN];
 	pid_t pid = py->target.pid;
-	int ret = 0;
+	int ret = 0, rounds = pid ? TEST_ROUNDS : 1; /* a recording does not change */
 
 	py_version__format(py->runtime.hex, version);
 	py->target.deadline_ns = clock_monotonic_ns() + TEST_TIMEOUT_NS;
-	for (int i = 0; i < TEST_ROUNDS && !py_target__late(&py->target); i++) {
+	for (int i = 0; i < rounds && !py_target__late(&py->target); i++) {
 		ret = walker__test(py->walker, &test);
 		if (ret == -ESRCH || ret == -EPERM)
 			return err_set(err, ret, "cannot read the memory of process %d any more",
@@ -64,7 +66,8 @@ static int self_test(struct python *py, struct err *err)
 			return err_set(err, ret, "no memory for reading process %d", pid);
 		if (!ret && test.proven)
 			return 0;
-		usleep(TEST_PAUSE_US);
+		if (pid)
+			usleep(TEST_PAUSE_US);
 	}
 	if (ret == -ENOENT || (!ret && !test.threads))
 		return err_set(err, -ENOENT, "the Python in process %d is starting or ending", pid);
@@ -84,12 +87,12 @@ static int self_test(struct python *py, struct err *err)
 		       version, pid);
 }
 
-static int open_python(struct python *py, struct err *err)
+/* With its memory and, if it lives, its pid; MAPS and EXE tell of a recording. */
+static int open_python(struct python *py, const struct maps *maps, const char *exe, struct err *err)
 {
-	int ret = mem__open(py->target.pid, &py->target.mem, err);
+	int ret = maps ? runtime__find_in(&py->target, maps, exe, &py->runtime, err)
+		       : runtime__find(&py->target, &py->runtime, err);
 
-	if (!ret)
-		ret = runtime__find(&py->target, &py->runtime, err);
 	if (ret)
 		return ret;
 	describe(py);
@@ -99,22 +102,76 @@ static int open_python(struct python *py, struct err *err)
 	return self_test(py, err);
 }
 
-int python__open(pid_t pid, struct python **out, struct err *err)
+/* REC may be NULL. */
+static int open_process(struct python *py, struct recorder **rec, struct err *err)
+{
+	int ret = mem__open(py->target.pid, &py->target.mem, err);
+
+	if (!ret && rec)
+		ret = recorder__new(py->target.mem, &py->target.mem, rec);
+	return ret ? ret : open_python(py, NULL, NULL, err);
+}
+
+static int open_recording(struct python *py, struct recording *r, struct err *err)
+{
+	char *text = strdup(r->maps);
+	struct maps maps = { 0 };
+	int ret = text ? maps__from_text(text, strlen(text), &maps) : -ENOMEM;
+
+	if (!ret)
+		ret = recording__mem(r, &py->target.mem);
+	ret = ret ? err_set(err, ret, "no memory for a recording")
+		  : open_python(py, &maps, r->exe, err);
+	maps__free(&maps);
+	return ret;
+}
+
+static struct python *new_python(pid_t pid, struct err *err)
 {
 	struct python *py = calloc(1, sizeof(*py));
+
+	if (py)
+		py->target.pid = pid;
+	else
+		err_set(err, -ENOMEM, "no memory for reading process %d", pid);
+	return py;
+}
+
+/* Hands out PY, or not if opening it gave RET. */
+static int hand_out(struct python *py, int ret, struct python **out)
+{
+	*out = ret ? NULL : py;
+	if (ret)
+		python__free(py);
+	return ret;
+}
+
+int python__open(pid_t pid, struct python **out, struct err *err)
+{
+	struct python *py = new_python(pid, err);
+
+	return hand_out(py, py ? open_process(py, NULL, err) : -ENOMEM, out);
+}
+
+int python__record(pid_t pid, struct python **out, struct recorder **rec, struct err *err)
+{
+	struct python *py = new_python(pid, err);
 	int ret;
 
-	*out = NULL;
-	if (!py)
-		return err_set(err, -ENOMEM, "no memory for reading process %d", pid);
-	py->target.pid = pid;
-	ret = open_python(py, err);
-	if (ret) {
-		python__free(py);
-		return ret;
-	}
-	*out = py;
-	return 0;
+	*rec = NULL;
+	ret = hand_out(py, py ? open_process(py, rec, err) : -ENOMEM, out);
+	if (!ret)
+		return 0;
+	recorder__free(*rec);
+	*rec = NULL;
+	return ret;
+}
+
+int python__open_recording(struct recording *r, struct python **out, struct err *err)
+{
+	struct python *py = new_python(0, err);
+
+	return hand_out(py, py ? open_recording(py, r, err) : -ENOMEM, out);
 }
 
 void python__free(struct python *py)

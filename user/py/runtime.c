@@ -222,15 +222,28 @@ static int explain(const struct py_target *t, const struct maps *maps, struct er
 		       t->pid);
 }
 
+int runtime__find_in(struct py_target *t, const struct maps *maps, const char *exe,
+		     struct runtime *out, struct err *err)
+{
+	struct err local = { 0 };
+	int ret;
+
+	*out = (struct runtime){ 0 };
+	ret = search(t, maps, exe, out, &local);
+	if (ret == -ENOENT)
+		ret = explain(t, maps, &local);
+	if (ret && err)
+		*err = local;
+	return ret;
+}
+
 int runtime__find(struct py_target *t, struct runtime *out, struct err *err)
 {
 	char link[64], exe[PATH_MAX];
-	struct err local = { 0 };
 	struct maps maps;
 	ssize_t n;
 	int ret;
 
-	*out = (struct runtime){ 0 };
 	/* fails when the first thread has ended: then no file is known to be the executable */
 	snprintf(link, sizeof(link), "/proc/%d/exe", t->pid);
 	n = readlink(link, exe, sizeof(exe) - 1);
@@ -238,11 +251,7 @@ int runtime__find(struct py_target *t, struct runtime *out, struct err *err)
 	ret = maps__load(t->pid, &maps, err);
 	if (ret)
 		return ret;
-	ret = search(t, &maps, exe, out, &local);
-	if (ret == -ENOENT)
-		ret = explain(t, &maps, &local);
+	ret = runtime__find_in(t, &maps, exe, out, err);
 	maps__free(&maps);
-	if (ret && err)
-		*err = local;
 	return ret;
 }

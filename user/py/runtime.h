@@ -13,6 +13,8 @@
 #include "base/err.h"
 #include "py/target.h"
 
+struct maps;
+
 struct runtime {
 	uint32_t hex; /* PY_VERSION_HEX */
 	uint64_t size; /* of _PyRuntime */
@@ -27,5 +29,10 @@ struct runtime {
  * with one line in ERR.
  */
 int runtime__find(struct py_target *t, struct runtime *out, struct err *err);
+
+/* The same for a process that is told by its mappings and the name of its executable ("" = not
+ * known). */
+int runtime__find_in(struct py_target *t, const struct maps *maps, const char *exe,
+		     struct runtime *out, struct err *err);
 
 #endif

@@ -11,7 +11,7 @@
 #include "proc/mem.h"
 
 struct py_target {
-	pid_t pid;
+	pid_t pid; /* 0: a recording, in which nothing moves */
 	struct mem *mem;
 	struct py_layout layout;
 	uint64_t runtime; /* address of _PyRuntime */
