@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# fetch-pythons.sh: interpreters for the tests that Debian 12 and 13 do not have, out of Debian sid,
-# into the user's cache: a root of its own and, for each interpreter, a program beside it that runs
-# it with the root's /usr in place of ours, in a mount namespace of its own. tests/lib/tap.sh finds
-# them there. Exit status 4: they cannot be had here, and why.
+# fetch-pythons.sh: interpreters for the tests that Debian 12 and 13 do not have, into the user's
+# cache, where tests/lib/tap.sh finds them. Out of Debian sid: a root of its own and, for each
+# interpreter, a program beside it that runs it with the root's /usr in place of ours, in a mount
+# namespace of its own. Free-threaded ones, which Debian does not have, out of the archives
+# cpython-3.*t-*.tar.xz in $PERPETUO_TEST_PYTHONS (../shared/pythons beside the checkout), if there
+# are any. Exit status 4: some cannot be had here, and why.
 
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 . "$top/scripts/common.sh"
@@ -12,6 +14,7 @@ top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # python3.15-dbg is CPython's debug build.
 interpreters="python3.13 python3.14 python3.15 python3.15-dbg"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/perpetuo-bpf-tests
+archives=${PERPETUO_TEST_PYTHONS:-$top/../shared/pythons}
 limit=240
 
 skip()
@@ -40,6 +43,23 @@ wrap()
 	chmod 755 "$cache/bin/$1"
 }
 
+# unpack ARCHIVE: an interpreter whose folder is named as it is, py3.14t/bin/python3.14t
+unpack()
+{
+	version=${1##*/cpython-}
+	version=$(echo "$version" | sed -n 's/^\(3\.[0-9]*\)\.[0-9]*t-.*/\1t/p')
+	[ -n "$version" ] && [ "$(uname -m)" = x86_64 ] || return 0
+	"$cache/bin/python$version" -I -c '' 2>/dev/null && return
+	say "unpacking CPython $version"
+	mkdir -p "$cache/free" "$cache/bin" || exit 1
+	tar -C "$cache/free" -xJf "$1" || die "cannot unpack $1"
+	ln -sf "../free/py$version/bin/python$version" "$cache/bin/python$version"
+	"$cache/bin/python$version" -I -c '' || die "the Python of $1 does not run"
+}
+
+for archive in "$archives"/cpython-3.*t-*.tar.xz; do
+	[ ! -e "$archive" ] || unpack "$archive"
+done
 if usable; then exit 0; fi
 [ "$(id -u)" = 0 ] || skip "making a Debian root needs root: no CPython 3.14 and 3.15"
 command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed: no CPython 3.14 and 3.15"

@@ -13,7 +13,7 @@ packages="
 build  gcc make clang bpftool libbpf-dev libelf-dev zlib1g-dev libjansson-dev
 build  pkg-config python3 python3-dev libc6-dev
 test   git g++ shellcheck clang-format libclang-rt-dev llvm mandoc
-test   python3-venv python3-jsonschema jq procps util-linux mount ca-certificates mmdebstrap
+test   python3-venv python3-jsonschema jq procps util-linux mount ca-certificates mmdebstrap xz-utils
 demo   python3
 "
 # Trio and the original extension, as they come from PyPI, and a validator for the records.
