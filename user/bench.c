@@ -36,12 +36,12 @@ void looks__free(struct looks *l)
 	py_snapshot__free(l->snap);
 }
 
-void bench__log_delays(const struct bench *b, const struct stall *s, const struct source_event *ev)
+void bench__log_delays(const struct stall *s, const struct source_event *ev)
 {
 	uint64_t written_ns = clock_monotonic_ns();
 
 	log_msg(LOG_DEBUG, MODULE,
 		"stall %s: judged %.3f ms after the threshold, written %.3f ms after that", s->id,
-		((double)ev->now_ns - (double)s->start_ns - (double)b->threshold_ns) / 1e6,
+		((double)ev->now_ns - (double)s->start_ns - (double)s->threshold_ns) / 1e6,
 		((double)written_ns - (double)ev->now_ns) / 1e6);
 }

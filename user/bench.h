@@ -13,6 +13,7 @@
 #include "source/source.h"
 #include "stall/resolve.h"
 
+struct life;
 struct policy;
 struct py_snapshot;
 struct redact;
@@ -23,6 +24,7 @@ struct target;
 /* All borrowed. */
 struct bench {
 	struct policy *policy;
+	struct life *life; /* through which judges tell */
 	struct sink *sink;
 	const struct source_ops *ops;
 	struct source *source;
@@ -46,6 +48,6 @@ void looks__free(struct looks *l);
  * "stall 1234-7: judged 0.021 ms after the threshold, written 0.830 ms after that": what --verbose
  * says of a record that was just written, and tests/bench/report.py reads.
  */
-void bench__log_delays(const struct bench *b, const struct stall *s, const struct source_event *ev);
+void bench__log_delays(const struct stall *s, const struct source_event *ev);
 
 #endif

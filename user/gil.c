@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "bench.h"
 #include "bpf/gil_abi.h"
+#include "life.h"
 #include "proc/mem.h"
 #include "proc/task.h"
-#include "record.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
 #include "target.h"
@@ -21,6 +21,9 @@
 #define MODULE "gil"
 #define NAME "GIL" /* of the tracker, in records */
 
+#define UNSURE_END "it may have gone on waiting after a moment with the GIL"
+
+#define SLEEP_TRIES 3
 #define MAX_WAITERS 4096 /* told and not over, of all targets */
 #define MAX_THREAD_NAME 80 /* a longer one would fill the sentence: its number stands there */
 
@@ -30,6 +33,7 @@ struct waiter {
 	bool leads; /* the stall is this wait */
 	uint64_t words; /* the GIL */
 	uint64_t start_ns;
+	pid_t tid; /* 0 = not in our pid namespace */
 	uint64_t covered_ns; /* up to then it was part of a stall that is over, 0 = it still is */
 	uint32_t threads; /* leads: most that waited at once */
 	char name[MAX_THREAD_NAME]; /* leads */
@@ -129,7 +133,8 @@ static struct waiter *add(struct gil_judge *j, const struct source_event *ev)
 	more = &j->waiter[j->nwaiters++];
 	*more = (struct waiter){ .proc = ev->proc,
 				 .words = ev->gil.words,
-				 .start_ns = ev->gil.start_ns };
+				 .start_ns = ev->gil.start_ns,
+				 .tid = ev->gil.tid };
 	return more;
 }
 
@@ -155,21 +160,6 @@ static struct stall_key key_of(uint32_t proc, uint64_t start_ns)
 	return (struct stall_key){ .proc = proc, .word = start_ns };
 }
 
-static struct stall *open_stall(struct gil_judge *j, const struct target *t,
-				const struct source_event *ev)
-{
-	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
-	struct stall *s;
-
-	s = policy__open(j->bench->policy, &key, t->pid, NAME, ev->gil.start_ns, ev->now_ns);
-	if (s)
-		s->source = "gil";
-	else if (errno != EEXIST)
-		log_msg(LOG_WARN, MODULE, "a wait for the GIL is not reported: %s",
-			strerror(errno));
-	return s;
-}
-
 static void name_thread(char out[MAX_THREAD_NAME], pid_t tid, const char *name)
 {
 	if (name && *name && strlen(name) < MAX_THREAD_NAME)
@@ -181,8 +171,8 @@ static void name_thread(char out[MAX_THREAD_NAME], pid_t tid, const char *name)
 }
 
 /* "3 threads wait for the GIL; MainThread waited 201 ms for it while worker held it" */
-static void say(struct err *note, const struct waiter *w, bool waits, uint64_t waited_ns,
-		const char *holder)
+static void say_wait(struct err *note, const struct waiter *w, bool waits, uint64_t waited_ns,
+		     const char *holder)
 {
 	char others[48], held[MAX_THREAD_NAME + 16] = "";
 
@@ -212,13 +202,21 @@ static bool is_known(const struct gil_judge *j, uint32_t proc, uint64_t words)
 	return false;
 }
 
+/* Does TID sleep on what lies in the GIL's words from FROM to TO? */
+static bool sleeps_on(const struct target *t, pid_t tid, uint64_t words, uint64_t from, uint64_t to)
+{
+	struct task_syscall call;
+
+	return !task_syscall__load(t->pid, tid, &call) && call.blocked && call.nr == SYS_futex &&
+	       call.arg[0] - words >= from && call.arg[0] - words < to;
+}
+
 /*
  * It was seen waiting when switch_number was so much. It has not had the GIL since if that is still
  * so; nor if it moved by one (to somebody) and the thread sleeps on the GIL's condition.
  */
 static bool still_waits(const struct gil_judge *j, struct target *t, const struct source_event *ev)
 {
-	struct task_syscall call;
 	struct gil_words now;
 	uint64_t moved;
 
@@ -227,92 +225,103 @@ static bool still_waits(const struct gil_judge *j, struct target *t, const struc
 	moved = now.switches - ev->gil.switches;
 	if (moved != 1 || !ev->gil.tid)
 		return !moved;
-	return !task_syscall__load(t->pid, ev->gil.tid, &call) && call.blocked &&
-	       call.nr == SYS_futex && call.arg[0] - ev->gil.words >= GIL_COND &&
-	       call.arg[0] - ev->gil.words < GIL_MUTEX_AT;
+	return sleeps_on(t, ev->gil.tid, ev->gil.words, GIL_COND, GIL_MUTEX_AT);
 }
 
 /* ---- the life of a stall --------------------------------------------------------------------- */
 
-/* True if the GIL did not change hands while the stacks were taken. */
-static bool take_stacks(const struct gil_judge *j, struct target *t, uint64_t words,
-			struct looks *l)
+/*
+ * The kernel sees the end when the thread leaves its CPU the next time or a tick interrupts it. So
+ * it is asked where it is, too: a thread that waits is out of its sleep for some us every 5 ms.
+ */
+static bool goes_on(void *judge, struct target *t, struct stall *s)
 {
+	const struct gil_judge *j = judge;
+	const struct waiter *w = find(judge, s->key.proc, s->key.word);
+
+	if (!w || !j->bench->ops->gil_waits(j->bench->source, s->key.proc, w->start_ns))
+		return false;
+	if (!w->tid)
+		return true;
+	for (int i = 0; i < SLEEP_TRIES; i++)
+		if (sleeps_on(t, w->tid, w->words, GIL_COND, GIL_END))
+			return true;
+	return false;
+}
+
+/* True if the GIL did not change hands while the stacks were taken. */
+static bool look(void *judge, struct target *t, struct stall *s, struct looks *l)
+{
+	const struct gil_judge *j = judge;
+	struct waiter *w = find(judge, s->key.proc, s->key.word);
 	struct gil_words before = { 0 }, after = { 0 };
 	struct culprit who = { 0 };
 
-	if (!read_words(t, words, &before))
+	if (!w)
+		return false;
+	if (!read_words(t, w->words, &before))
 		who.tstate = before.holder;
 	bench__look(j->bench, t, &who, l);
-	return before.holder && !read_words(t, words, &after) &&
+	for (size_t i = 0; i < l->resolved.nthreads; i++)
+		if (w->tid && l->resolved.thread[i].tid == w->tid)
+			name_thread(w->name, w->tid, l->resolved.thread[i].name);
+	return before.holder && !read_words(t, w->words, &after) &&
 	       after.switches == before.switches && after.holder == before.holder;
 }
 
-/* The names of who waits and who holds, and the sentence. */
-static void describe(struct waiter *w, struct stall *s, struct looks *l,
-		     const struct source_event *ev, uint64_t waited_ns)
+/* Who waits, and for whom: who holds it now, or did when that was seen last. */
+static void say(void *judge, const struct target *t, struct stall *s, uint64_t duration_ns,
+		struct looks *l)
 {
+	const struct waiter *w = find(judge, s->key.proc, s->key.word);
 	char holder[MAX_THREAD_NAME] = "";
-	const char *name = NULL;
 
-	for (size_t i = 0; i < l->resolved.nthreads; i++)
-		if (ev->gil.tid && l->resolved.thread[i].tid == ev->gil.tid)
-			name = l->resolved.thread[i].name;
-	name_thread(w->name, ev->gil.tid, name);
-	if (l->resolved.nresponsible) {
-		const struct report_thread *th = &l->resolved.thread[0];
-
-		name_thread(holder, th->tid, th->name);
-		policy__set_thread(s, th->tid, th->name);
-	}
-	if (!l->note.text[0])
-		say(&l->note, w, true, waited_ns, holder);
+	(void)t;
+	if (*s->thread)
+		name_thread(holder, s->tid, s->thread);
+	if (w && !l->note.text[0])
+		say_wait(&l->note, w, true, duration_ns, holder);
 }
 
-static int tell_detected(struct gil_judge *j, struct target *t, struct stall *s, struct waiter *w,
-			 const struct source_event *ev, struct err *err)
-{
-	struct record r = { .event = REPORT_DETECTED, .target = t, .stall = s };
-	struct looks l = { 0 };
-	int ret;
+static const struct stall_ops gil_ops = {
+	.source = "gil",
+	.goes_on = goes_on,
+	.look = look,
+	.say = say,
+};
 
-	r.rate_limited = !policy__take_stacks(j->bench->policy, s, ev->now_ns, &r.suppressed);
-	if (!r.rate_limited) {
-		r.still = take_stacks(j, t, w->words, &l);
-		r.stacks = &l.resolved;
+static struct stall *open_stall(struct gil_judge *j, const struct target *t,
+				const struct source_event *ev)
+{
+	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
+	struct stall *s;
+
+	s = policy__open(j->bench->policy, &key, t->pid, NAME, ev->gil.start_ns, ev->now_ns,
+			 j->bench->threshold_ns);
+	if (s) {
+		s->ops = &gil_ops;
+		s->judge = j;
+	} else if (errno != EEXIST) {
+		log_msg(LOG_WARN, MODULE, "a wait for the GIL is not reported: %s",
+			strerror(errno));
 	}
-	r.reported_ns = clock_monotonic_ns();
-	r.duration_ns = r.reported_ns - s->start_ns;
-	describe(w, s, &l, ev, r.duration_ns);
-	r.note = l.note.text;
-	ret = record__write(j->bench->sink, &r, err);
-	if (!ret)
-		bench__log_delays(j->bench, s, ev);
-	looks__free(&l);
-	return ret;
+	return s;
 }
 
 static int tell_ended(struct gil_judge *j, struct target *t, struct stall *s,
 		      const struct waiter *w, uint64_t end_ns, bool unsure, struct err *err)
 {
+	struct stall_end end = { .ns = end_ns, .note = UNSURE_END };
 	char holder[MAX_THREAD_NAME] = "";
-	struct record r = {
-		.event = REPORT_ENDED,
-		.target = t,
-		.stall = s,
-		.reported_ns = clock_monotonic_ns(),
-		.duration_ns = end_ns > s->start_ns ? end_ns - s->start_ns : 0,
-	};
 	struct err note = { { 0 } };
-	int ret;
 
 	if (*s->thread)
 		name_thread(holder, s->tid, s->thread);
-	say(&note, w, false, r.duration_ns, holder);
-	r.note = unsure ? "it may have gone on waiting after a moment with the GIL" : note.text;
-	ret = record__write(j->bench->sink, &r, err);
-	policy__close(j->bench->policy, s);
-	return ret;
+	if (!unsure) {
+		say_wait(&note, w, false, end_ns > s->start_ns ? end_ns - s->start_ns : 0, holder);
+		end.note = note.text;
+	}
+	return life__ended(j->bench->life, t, s, &end, err);
 }
 
 static int on_wait(struct gil_judge *j, struct target *t, const struct source_event *ev,
@@ -343,33 +352,31 @@ static int on_wait(struct gil_judge *j, struct target *t, const struct source_ev
 	}
 	w->leads = true;
 	w->threads = ev->gil.waiting ? ev->gil.waiting : 1;
+	name_thread(w->name, w->tid, NULL);
 	j->count.told++;
-	return tell_detected(j, t, s, w, ev, err);
+	return life__detected(j->bench->life, t, s, ev, err);
 }
 
 /* It was over before anybody could look: both records, no stack. */
 static int tell_over(struct gil_judge *j, struct target *t, const struct source_event *ev,
 		     struct err *err)
 {
-	struct waiter w = { .proc = ev->proc, .words = ev->gil.words, .threads = 1 };
+	struct waiter w = { .threads = 1 };
 	struct stall *s = open_stall(j, t, ev);
-	struct record r = {
-		.event = REPORT_DETECTED,
-		.target = t,
-		.stall = s,
-		.reported_ns = clock_monotonic_ns(),
-		.note = "no stacks: the wait was over before they could be taken",
-	};
-	int ret;
+	struct stall_end end = { .ns = ev->gil.end_ns, .note = UNSURE_END };
+	struct err note = { { 0 } };
 
 	if (!s)
 		return 0;
 	j->count.told++;
 	j->count.over++;
 	name_thread(w.name, ev->gil.tid, NULL);
-	r.duration_ns = ev->gil.end_ns - ev->gil.start_ns;
-	ret = record__write(j->bench->sink, &r, err);
-	return ret ? ret : tell_ended(j, t, s, &w, ev->gil.end_ns, ev->gil.unsure, err);
+	if (!ev->gil.unsure) {
+		say_wait(&note, &w, false, ev->gil.end_ns - ev->gil.start_ns, "");
+		end.note = note.text;
+	}
+	return life__over(j->bench->life, t, s,
+			  "no stacks: the wait was over before they could be taken", &end, err);
 }
 
 /* A stall is over: who waited beside its leader was part of it until then. */

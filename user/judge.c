@@ -9,15 +9,13 @@
 #include "base/log.h"
 #include "bench.h"
 #include "bpf/slot_abi.h"
-#include "record.h"
+#include "life.h"
 #include "source/slot.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
 #include "target.h"
 
 #define MODULE "judge"
-
-#define WALK_TIMEOUT_NS (500 * NSEC_PER_MSEC)
 
 struct judge {
 	const struct bench *bench;
@@ -60,11 +58,6 @@ static uint64_t start_of(const struct target *t, const struct source_event *ev)
 	return start < ev->now_ns ? start : ev->now_ns;
 }
 
-static uint64_t since(uint64_t start_ns, uint64_t now_ns)
-{
-	return now_ns > start_ns ? now_ns - start_ns : 0;
-}
-
 /*
  * Says what is known of a responsible thread that the walk did not show: it has ended, or it lives
  * and has no Python frames to show.
@@ -84,86 +77,64 @@ static void note_absence(struct looks *l, const struct target *t, const struct s
 			"the responsible thread is not among the Python threads: it has ended");
 }
 
-static void take_stacks(const struct judge *j, struct target *t, const struct slot_facts *facts,
-			struct looks *l)
+static bool goes_on(void *judge, struct target *t, struct stall *s)
 {
-	struct culprit who = {
-		.gil_holder = !facts->thread_ident,
-		.ident = facts->thread_ident,
-		.ns_tid = (pid_t)facts->hint_tid,
-	};
+	struct slot_page_info *page = target__page(t, s->key.page);
+	uint64_t end;
 
-	bench__look(j->bench, t, &who, l);
-	if (!l->resolved.nresponsible)
-		note_absence(l, t, facts);
+	(void)judge;
+	return page && slot_confirm(t->mem, page, s->key.slot, s->key.word, s->value,
+				    s->threshold_ns, &end) == SLOT_STILL;
 }
 
-static int tell_detected(struct judge *j, struct target *t, struct stall *s,
-			 const struct source_event *ev, const struct slot_page_info *page,
-			 const struct slot_facts *facts, struct err *err)
+static bool look(void *judge, struct target *t, struct stall *s, struct looks *l)
 {
-	struct record r = { .event = REPORT_DETECTED, .target = t, .stall = s, .note = "" };
-	struct looks l = { 0 };
-	uint64_t end;
-	int ret;
+	struct slot_page_info *page = target__page(t, s->key.page);
+	const struct judge *j = judge;
+	struct slot_facts facts;
+	struct culprit who;
+	bool still;
 
-	if (policy__take_stacks(j->bench->policy, s, ev->now_ns, &r.suppressed)) {
-		take_stacks(j, t, facts, &l);
-		r.stacks = &l.resolved;
-		r.note = l.note.text;
-		if (l.resolved.nresponsible)
-			policy__set_thread(s, l.resolved.thread[0].tid, l.resolved.thread[0].name);
-		r.still = slot_confirm(t->mem, page, ev->slot, ev->word, ev->value,
-				       j->bench->threshold_ns, &end) == SLOT_STILL;
-	} else {
-		r.rate_limited = true;
+	if (!page || slot_facts__read(t->mem, page, s->key.slot, &facts)) {
+		err_set(&l->note, 0, "no stacks: the process ends");
+		return false;
 	}
-	r.reported_ns = clock_monotonic_ns();
-	r.duration_ns = since(s->start_ns, r.reported_ns);
-	if (r.stacks && !r.still && !l.note.text[0])
-		r.note = "the section ended while the stacks were taken";
-	ret = record__write(j->bench->sink, &r, err);
-	if (!ret)
-		bench__log_delays(j->bench, s, ev);
-	looks__free(&l);
-	return ret;
+	who = (struct culprit){
+		.gil_holder = !facts.thread_ident,
+		.ident = facts.thread_ident,
+		.ns_tid = (pid_t)facts.hint_tid,
+	};
+	bench__look(j->bench, t, &who, l);
+	if (!l->resolved.nresponsible)
+		note_absence(l, t, &facts);
+	still = goes_on(judge, t, s);
+	if (!still && !l->note.text[0])
+		err_set(&l->note, 0, "the section ended while the stacks were taken");
+	return still;
+}
+
+static const struct stall_ops slot_ops = {
+	.source = "slot",
+	.goes_on = goes_on,
+	.look = look,
+};
+
+static int tell_over(struct judge *j, struct target *t, struct stall *s, uint64_t end_ns,
+		     bool exact, struct err *err)
+{
+	struct stall_end end = { .ns = end_ns, .exact = exact, .note = "" };
+
+	j->count.over++;
+	return life__over(j->bench->life, t, s, "no stacks: it was over before they could be taken",
+			  &end, err);
 }
 
 static int tell_ended(struct judge *j, const struct target *t, struct stall *s, uint64_t end_ns,
 		      bool exact, const char *note, struct err *err)
 {
-	struct record r = {
-		.event = REPORT_ENDED,
-		.target = t,
-		.stall = s,
-		.reported_ns = clock_monotonic_ns(),
-		.duration_ns = since(s->start_ns, end_ns),
-		.end_exact = exact,
-		.note = note,
-	};
-	int ret = record__write(j->bench->sink, &r, err);
+	struct stall_end end = { .ns = end_ns, .exact = exact, .note = note };
 
-	policy__close(j->bench->policy, s);
-	return ret;
-}
-
-/* A section that was over before it could be looked at: both records, no stack. */
-static int tell_over(struct judge *j, struct target *t, struct stall *s, uint64_t end_ns,
-		     bool exact, struct err *err)
-{
-	struct record r = {
-		.event = REPORT_DETECTED,
-		.target = t,
-		.stall = s,
-		.reported_ns = clock_monotonic_ns(),
-		.duration_ns = since(s->start_ns, end_ns),
-		.note = "no stacks: it was over before they could be taken",
-	};
-	int ret;
-
-	j->count.over++;
-	ret = record__write(j->bench->sink, &r, err);
-	return ret ? ret : tell_ended(j, t, s, end_ns, exact, "", err);
+	return life__ended(j->bench->life, t, s, &end, err);
 }
 
 static int on_candidate(struct judge *j, struct target *t, const struct source_event *ev,
@@ -196,17 +167,21 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 		j->count.closed++;
 		return 0;
 	}
-	s = policy__open(j->bench->policy, &key, t->pid, facts.name, start_of(t, ev), ev->now_ns);
+	s = policy__open(j->bench->policy, &key, t->pid, facts.name, start_of(t, ev), ev->now_ns,
+			 j->bench->threshold_ns);
 	if (!s) {
 		if (errno != EEXIST)
 			log_msg(LOG_WARN, MODULE, "a stall of %s is not reported: %s", facts.name,
 				strerror(errno));
 		return 0;
 	}
+	s->ops = &slot_ops;
+	s->judge = j;
+	s->value = ev->value;
 	s->start_exact = facts.kind != SLOT_COUNTER;
 	j->count.told++;
 	if (truth == SLOT_STILL)
-		return tell_detected(j, t, s, ev, page, &facts, err);
+		return life__detected(j->bench->life, t, s, ev, err);
 	if (truth == SLOT_WAS_LONG)
 		return tell_over(j, t, s, target__to_our_clock(t, end), true, err);
 	return tell_over(j, t, s, clock_monotonic_ns(), false, err);
@@ -263,13 +238,8 @@ int judge__target_gone(struct judge *j, struct target *t, const char *why, struc
 
 void judge__stats(const struct judge *j, struct strbuf *out)
 {
-	struct policy_counts c = policy__counts(j->bench->policy);
-
 	strbuf_addf(out, "stalls.detected %llu\n", (unsigned long long)j->count.told);
-	strbuf_addf(out, "stalls.ended %llu\n", (unsigned long long)c.ended);
 	strbuf_addf(out, "stalls.over_before_seen %llu\n", (unsigned long long)j->count.over);
-	strbuf_addf(out, "stalls.without_stacks_by_rate %llu\n", (unsigned long long)c.suppressed);
-	strbuf_addf(out, "stalls.too_many_open %llu\n", (unsigned long long)c.overflow);
 	strbuf_addf(out, "verdicts.stale %llu\n", (unsigned long long)j->count.stale);
 	strbuf_addf(out, "verdicts.of_closed_counters %llu\n", (unsigned long long)j->count.closed);
 	strbuf_addf(out, "verdicts.unsure %llu\n", (unsigned long long)j->count.unsure);

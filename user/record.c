@@ -2,6 +2,7 @@
 #include "record.h"
 
 #include "base/clock.h"
+#include "life.h"
 #include "sink/sink.h"
 #include "target.h"
 
@@ -11,7 +12,7 @@ int record__write(struct sink *sink, const struct record *r, struct err *err)
 	struct report_stall out = {
 		.event = r->event,
 		.id = s->id,
-		.source = s->source,
+		.source = s->ops->source,
 		.name = s->name,
 		.pid = s->pid,
 		.tid = s->tid,

@@ -18,6 +18,7 @@
 #include "bench.h"
 #include "gil.h"
 #include "judge.h"
+#include "life.h"
 #include "lookout.h"
 #include "privilege.h"
 #include "queue.h"
@@ -41,10 +42,12 @@ struct session {
 	struct policy *policy;
 	struct redact *redact; /* owned; NULL: no local variables */
 	struct bench bench;
+	struct life *life;
 	struct judge *judge;
 	struct gil_judge *gil; /* NULL: not asked for, or the backend has no means */
 	int epoll_fd;
 	int look_fd; /* timer of the looks for pages */
+	int life_fd; /* timer of what is due of stalls that go on; set only while one is open */
 	int signal_fd;
 	struct target *target[SOURCE_MAX_PROCS]; /* by handle */
 	size_t ntargets;
@@ -57,7 +60,7 @@ struct session {
 };
 
 /* epoll_event.data: a small handle of a target, or one of these. */
-enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_SIGNAL };
+enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_SIGNAL };
 
 static void queue_event(void *ctx, const struct source_event *ev)
 {
@@ -172,11 +175,14 @@ static int open_fds(struct session *s, struct err *err)
 	sigaddset(&set, SIGHUP);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->life_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->epoll_fd < 0 || s->look_fd < 0 || s->signal_fd < 0)
+	if (s->epoll_fd < 0 || s->look_fd < 0 || s->life_fd < 0 || s->signal_fd < 0)
 		return err_set(err, -errno, "cannot make the file descriptors of the loop: %s",
 			       strerror(errno));
 	ret = epoll_add(s, s->look_fd, TAG_LOOK, err);
+	if (!ret)
+		ret = epoll_add(s, s->life_fd, TAG_LIFE, err);
 	return ret ? ret : epoll_add(s, s->signal_fd, TAG_SIGNAL, err);
 }
 
@@ -196,8 +202,9 @@ static int open_judges(struct session *s, struct err *err)
 		.threshold_ns = opts->alert_ns,
 		.redact = s->redact,
 	};
+	s->life = b->life = life__new(b);
 	s->judge = judge__new(b);
-	if (!s->judge)
+	if (!s->life || !s->judge)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (opts->sources & OPTIONS_SOURCE_GIL && s->ops->set_gils) {
 		s->gil = gil_judge__new(b);
@@ -224,7 +231,7 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 	if (!s)
 		return err_set(err, ret, "out of memory");
 	s->opts = opts;
-	s->epoll_fd = s->look_fd = s->signal_fd = -1;
+	s->epoll_fd = s->look_fd = s->life_fd = s->signal_fd = -1;
 	s->policy = policy__new(&po);
 	s->queue = queue__new();
 	if (!s->policy || !s->queue) {
@@ -260,6 +267,7 @@ static void print_stats(struct session *s)
 
 	s->ops->stats(s->source, &out);
 	judge__stats(s->judge, &out);
+	life__stats(s->life, &out);
 	if (s->gil)
 		gil_judge__stats(s->gil, &out);
 	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
@@ -279,6 +287,7 @@ void session__free(struct session *s)
 	judge__free(s->judge);
 	redact__free(s->redact);
 	gil_judge__free(s->gil);
+	life__free(s->life);
 	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
 		target__free(s->target[i]);
 	if (s->source)
@@ -289,16 +298,28 @@ void session__free(struct session *s)
 		close(s->epoll_fd);
 	if (s->look_fd >= 0)
 		close(s->look_fd);
+	if (s->life_fd >= 0)
+		close(s->life_fd);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
 	queue__free(s->queue);
 	free(s);
 }
 
+/* AT_NS 0: off. */
+static void arm(int timer_fd, uint64_t at_ns)
+{
+	struct itimerspec its = {
+		.it_value.tv_sec = (time_t)(at_ns / NSEC_PER_SEC),
+		.it_value.tv_nsec = (long)(at_ns % NSEC_PER_SEC),
+	};
+
+	timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
 /* Sets the timer to the earliest look that is due; off when all have their pages. */
 static void arm_looks(struct session *s)
 {
-	struct itimerspec its = { 0 };
 	uint64_t at = 0, due;
 
 	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++) {
@@ -308,9 +329,7 @@ static void arm_looks(struct session *s)
 		if (due && (!at || due < at))
 			at = due;
 	}
-	its.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
-	its.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
-	timerfd_settime(s->look_fd, TFD_TIMER_ABSTIME, &its, NULL);
+	arm(s->look_fd, at);
 }
 
 /* A free handle: as many as the backend was opened for. */
@@ -461,6 +480,19 @@ static void handle_slice(struct session *s)
 	}
 }
 
+/* What is due of stalls that go on, for one slice of time: the timer stands, and comes again. */
+static void on_life(struct session *s)
+{
+	uint64_t expired, now = clock_monotonic_ns(), end = now + SLICE_NS;
+	struct err err = { { 0 } };
+	bool done = false;
+
+	if (read(s->life_fd, &expired, sizeof(expired)) < 0)
+		return;
+	while (!done && !s->fatal && clock_monotonic_ns() < end)
+		note_write(s, life__run(s->life, s->target, now, &done, &err), &err);
+}
+
 static void dispatch(struct session *s)
 {
 	int ret = s->ops->dispatch(s->source);
@@ -552,6 +584,8 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 				dispatch(s);
 			else if (tag == TAG_LOOK)
 				on_looks(s);
+			else if (tag == TAG_LIFE)
+				on_life(s);
 			else if (tag == TAG_SIGNAL)
 				stop |= on_signal(s, forward_to);
 			else if (tag < SOURCE_MAX_PROCS && s->target[tag])
@@ -559,6 +593,7 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 		}
 		handle_slice(s);
 		arm_looks(s);
+		arm(s->life_fd, life__next(s->life));
 	}
 	return fate(s, err);
 }

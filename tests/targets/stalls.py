@@ -8,6 +8,7 @@ Each STEP is KIND[:SECONDS[:NAME]] and runs in the main thread, one after the ot
     idle     no section is active
     sleep    a section, blocked in the kernel
     spin     a section, computing in Python
+    move     a section, blocked for SECONDS in one function, then for SECONDS in another
     native   a section, computing in C without the GIL
     short    back to back sections of about 1 ms: never a stall
     toggle   sections as short as they can be
@@ -19,7 +20,7 @@ Each STEP is KIND[:SECONDS[:NAME]] and runs in the main thread, one after the ot
     close    a tracker is closed while active, after SECONDS
     fork     the child blocks in a section for SECONDS, the parent has none
 
-Prints "ready PID" first, then for each section of sleep, spin, native, two, gil, many, pages and
+Prints "ready PID" first, then for each section of sleep, spin, move, native, two, gil, many, pages and
 orphan when it is over: "NAME START END" in ns of CLOCK_MONOTONIC, and at last "done". With a file named in
 STALLS_GO it waits before the first step until that exists.
 """
@@ -56,6 +57,15 @@ def stuck_in_spin(seconds: float) -> None:
     n = 0
     while time.monotonic() < end:
         n += 1
+
+
+def moves_on(seconds: float) -> None:
+    stuck_in_sleep(seconds)
+    stuck_elsewhere(seconds)
+
+
+def stuck_elsewhere(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def stuck_in_native(seconds: float) -> None:
@@ -165,7 +175,12 @@ def run(step: str) -> None:
     text, _, name = rest.partition(":")
     seconds = float(text or 0.5)
     name = name or kind
-    bodies = {"sleep": stuck_in_sleep, "spin": stuck_in_spin, "native": stuck_in_native}
+    bodies = {
+        "sleep": stuck_in_sleep,
+        "spin": stuck_in_spin,
+        "move": moves_on,
+        "native": stuck_in_native,
+    }
     if kind in bodies:
         section(name, bodies[kind], seconds)
     elif kind == "idle":

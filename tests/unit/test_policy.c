@@ -7,6 +7,7 @@
 #include "tap.h"
 
 #define SEC 1000000000ULL
+#define LIMIT 200 /* ns, of these tests */
 
 static const struct policy_opts opts = { .suppress_ns = 30 * SEC };
 
@@ -21,18 +22,18 @@ static void one_life(void)
 {
 	struct policy *p = policy__new(&opts);
 	struct stall_key k = key(0, 1, 1001), later = key(0, 1, 2001);
-	struct stall *s = policy__open(p, &k, 42, "db", 1001, 1201), *t;
+	struct stall *s = policy__open(p, &k, 42, "db", 1001, 1201, LIMIT), *t;
 	char first[32];
 
 	is_str(s->id, "42-1", "the id has the pid and a number");
 	is_str(s->name, "db", "it keeps the name of the tracker");
 	snprintf(first, sizeof(first), "%s", s->id);
 	errno = 0;
-	ok(!policy__open(p, &k, 42, "db", 1001, 1301) && errno == EEXIST,
+	ok(!policy__open(p, &k, 42, "db", 1001, 1301, LIMIT) && errno == EEXIST,
 	   "the same section is not opened twice");
 	ok(policy__find(p, &k) == s, "it is found by its section");
 	ok(!policy__find(p, &later), "another section of the slot is another stall");
-	t = policy__open(p, &later, 42, "db", 2001, 2201);
+	t = policy__open(p, &later, 42, "db", 2001, 2201, LIMIT);
 	ok(strcmp(t->id, first) != 0, "and has another id");
 	policy__close(p, s);
 	ok(!policy__find(p, &k) && policy__find(p, &later) == t, "closing one leaves the other");
@@ -51,12 +52,12 @@ static void many(void)
 
 	for (uint32_t i = 0; i < POLICY_MAX_OPEN; i++) {
 		k = key(i % 2, i, 1);
-		n += policy__open(p, &k, 7, "x", 1, 2) != NULL;
+		n += policy__open(p, &k, 7, "x", 1, 2, LIMIT) != NULL;
 	}
 	is_int(n, POLICY_MAX_OPEN, "all up to the ceiling are opened");
 	k = key(3, 0, 1);
 	errno = 0;
-	ok(!policy__open(p, &k, 7, "x", 1, 2) && errno == ENOSPC, "one more is not");
+	ok(!policy__open(p, &k, 7, "x", 1, 2, LIMIT) && errno == ENOSPC, "one more is not");
 	is_int(policy__counts(p).overflow, 1, "and is counted");
 	for (n = 0; (s = policy__find_proc(p, 1)); n++)
 		policy__close(p, s);
@@ -66,23 +67,28 @@ static void many(void)
 	policy__free(NULL);
 }
 
+/* Each time another stall. */
+static bool takes(struct policy *p, pid_t pid, const char *name, uint64_t now, uint64_t *n)
+{
+	static uint64_t word = 1;
+	struct stall_key k = key(0, 1, word += 2);
+
+	return policy__take_stacks(p, policy__open(p, &k, pid, name, 1, 2, LIMIT), now, n);
+}
+
 static void rate(void)
 {
 	struct policy *p = policy__new(&opts);
-	struct stall_key a = key(0, 1, 1), b = key(0, 2, 1), c = key(1, 1, 1);
-	struct stall *one = policy__open(p, &a, 42, "one", 1, 2);
-	struct stall *two = policy__open(p, &b, 42, "two", 1, 2);
-	struct stall *other = policy__open(p, &c, 43, "one", 1, 2);
 	uint64_t n = 9;
 
-	ok(policy__take_stacks(p, one, 100 * SEC, &n) && n == 0, "the first record has stacks");
-	ok(!policy__take_stacks(p, one, 129 * SEC, &n) && n == 1, "29 s later it has none");
-	ok(!policy__take_stacks(p, one, 129 * SEC, &n) && n == 2, "which is counted");
-	ok(policy__take_stacks(p, two, 129 * SEC, &n), "another tracker has a budget of its own");
-	ok(policy__take_stacks(p, other, 129 * SEC, &n), "and so has another process");
-	ok(policy__take_stacks(p, one, 130 * SEC, &n) && n == 2,
+	ok(takes(p, 42, "one", 100 * SEC, &n) && n == 0, "the first record has stacks");
+	ok(!takes(p, 42, "one", 129 * SEC, &n) && n == 1, "29 s later it has none");
+	ok(!takes(p, 42, "one", 129 * SEC, &n) && n == 2, "which is counted");
+	ok(takes(p, 42, "two", 129 * SEC, &n), "another tracker has a budget of its own");
+	ok(takes(p, 43, "one", 129 * SEC, &n), "and so has another process");
+	ok(takes(p, 42, "one", 130 * SEC, &n) && n == 2,
 	   "after 30 s there are stacks again, and the count is said");
-	ok(!policy__take_stacks(p, one, 131 * SEC, &n) && n == 1, "the count begins anew");
+	ok(!takes(p, 42, "one", 131 * SEC, &n) && n == 1, "the count begins anew");
 	is_int(policy__counts(p).suppressed, 3, "all of them are counted");
 	policy__free(p);
 }
@@ -92,7 +98,7 @@ static void no_rate(void)
 	static const struct policy_opts none = { .suppress_ns = 0 };
 	struct policy *p = policy__new(&none);
 	struct stall_key k = key(0, 1, 1);
-	struct stall *s = policy__open(p, &k, 42, "one", 1, 2);
+	struct stall *s = policy__open(p, &k, 42, "one", 1, 2, LIMIT);
 	uint64_t n;
 
 	ok(policy__take_stacks(p, s, 5, &n) && policy__take_stacks(p, s, 5, &n),
@@ -102,12 +108,63 @@ static void no_rate(void)
 	policy__free(p);
 }
 
+/* A stall of 200 ns that began at 1000: due at 1400, 1800, 2600 ... */
+static void schedule(void)
+{
+	struct policy *p = policy__new(&opts);
+	struct stall_key k = key(0, 1, 1000), later = key(0, 2, 1000);
+	struct stall *s = NULL, *late;
+
+	is_int(policy__next(p), 0, "nothing is due while nothing is open");
+	s = policy__open(p, &k, 42, "one", 1000, 1200, LIMIT);
+	is_int(policy__next(p), 1400, "a stall continues at twice its threshold");
+	ok(!policy__due(p, 1399) && policy__due(p, 1400) == s, "not before");
+	stall__advance(s, 1401);
+	is_int(policy__next(p), 1800, "then at four times");
+	stall__advance(s, 2700);
+	is_int(policy__next(p), 1000 + 16 * LIMIT, "who looks late says it once");
+	late = policy__open(p, &later, 42, "two", 1000, 1000 + 50 * LIMIT, LIMIT);
+	is_int(late->next_ns, 1000 + 64 * LIMIT, "so does who detects late");
+	is_int(policy__next(p), 1000 + 16 * LIMIT, "the first of several counts");
+	ok(stall__stopped(s, 500) && !stall__stopped(s, 500), "a stop is news once");
+	is_int(s->next_ns, 1500 + 16 * LIMIT, "and puts off what is due");
+	stall__advance(s, s->next_ns);
+	is_int(s->next_ns, 1500 + 32 * LIMIT, "for good");
+	stall__postpone(s, 9000);
+	is_int(s->next_ns, 9000, "what cannot be said now comes later");
+	stall__postpone(s, 8000);
+	is_int(s->next_ns, 9000, "never earlier");
+	policy__close(p, s);
+	policy__close(p, late);
+	is_int(policy__next(p), 0, "nothing is due when all have ended");
+	s = policy__open(p, &k, 42, "one", 1000, 1ULL << 62, 1ULL << 60);
+	ok(s->next_ns > 1ULL << 60, "no threshold and no age makes it turn for ever");
+	policy__free(p);
+}
+
+static void goes_on_with_stacks(void)
+{
+	struct policy *p = policy__new(&opts);
+	struct stall_key a = key(0, 1, 1), b = key(0, 2, 1);
+	struct stall *s = policy__open(p, &a, 42, "one", 1, 2, LIMIT);
+	struct stall *limited = policy__open(p, &b, 42, "one", 1, 2, LIMIT);
+	uint64_t n;
+
+	ok(policy__take_stacks(p, s, 100 * SEC, &n), "a stall whose record had stacks");
+	ok(policy__take_stacks(p, s, 101 * SEC, &n) && !n, "has them when it continues");
+	ok(!policy__take_stacks(p, limited, 101 * SEC, &n) && n == 1, "another of the tracker not");
+	ok(policy__take_stacks(p, limited, 131 * SEC, &n) && n == 1, "until its time has come");
+	policy__free(p);
+}
+
 int main(void)
 {
-	plan(26);
+	plan(44);
 	one_life();
 	many();
 	rate();
 	no_rate();
+	schedule();
+	goes_on_with_stacks();
 	return done();
 }

@@ -94,7 +94,7 @@ static void exact_text(void)
 	       "\"stack_consistent\":true,\"suppressed\":0,\"note\":\"\",\"task\":\"serve-17\","
 	       "\"threads\":[{\"name\":\"MainThread\",\"tid\":1240,\"ident\":139637976731648,"
 	       "\"state\":\"blocked\",\"holds_gil\":false,\"exact\":true,\"note\":\"\",\"cut\":0,"
-	       "\"task\":\"serve-17\",\"responsible\":true}]},"
+	       "\"task\":\"serve-17\",\"responsible\":true,\"same\":false}]},"
 	       "\"stall_details\":{\"length_ms\":201.4,\"relevant_traces\":[["
 	       "{\"name\":\"<module>\",\"filename\":\"/srv/billing/__main__.py\",\"line\":80,"
 	       "\"locals\":null},"

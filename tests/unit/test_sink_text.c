@@ -63,6 +63,7 @@ static void detected(void)
 
 static void others(void)
 {
+	struct report_thread thread = sample_threads[0];
 	struct report_stall r = sample_limited;
 
 	stall_is(&sample_limited,
@@ -101,6 +102,16 @@ static void others(void)
 	r = sample_detected;
 	r.event = REPORT_CONTINUES;
 	ok(stall_has(&r, &plain, "[Warning] Stall continues (name: billing,"), "it continues");
+	thread.same = true;
+	thread.nframes = 1;
+	thread.cut = 2;
+	r.thread_list = &thread;
+	r.nthreads = 1;
+	ok(stall_has(&r, &plain,
+		     " serve-17)\n"
+		     "      > render (/srv/billing/report.py:42)\n"
+		     "      (the stack is the same as before)\n\n"),
+	   "a stack that did not move is not shown again");
 }
 
 static void locals(void)
@@ -240,7 +251,7 @@ int main(void)
 {
 	setenv("TZ", "UTC0", 1);
 	tzset();
-	plan(25);
+	plan(26);
 	detected();
 	others();
 	locals();

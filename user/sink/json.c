@@ -13,7 +13,7 @@
  *		"suppressed":0,"note":"","task":"serve-17",
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"holds_gil":false,"exact":true,"note":"","cut":0,"task":"serve-17",
- *			"responsible":true}]},
+ *			"responsible":true,"same":false}]},
  *	 "stall_details":{"length_ms":201.4,
  *		"relevant_traces":[[{"name":"serve","filename":"web.py","line":71,"locals":null}]],
  *		"other_traces":[],"cmdline":["python3","-m","billing"],"rate_limited":false}}
@@ -171,7 +171,9 @@ static void add_traces(struct traces *out, const struct sink_style *style,
 			continue;
 		shown = format_frames(t, budget);
 		about = thread(t, shown);
-		if (about && json_object_set_new(about, "responsible", json_boolean(responsible))) {
+		if (about &&
+		    (json_object_set_new(about, "responsible", json_boolean(responsible)) ||
+		     json_object_set_new(about, "same", json_boolean(t->same)))) {
 			json_decref(about);
 			about = NULL;
 		}

@@ -185,13 +185,15 @@ static void add_thread(struct page *p, const struct report_thread *t, bool empha
 	}
 	strbuf_adds(p->out, t->holds_gil ? ", holds the GIL)\n" : ")\n");
 
-	if (cut)
+	if (cut && !t->same)
 		strbuf_addf(p->out, "        ... %zu outer frame%s not shown\n", cut,
 			    cut == 1 ? " is" : "s are");
 	for (size_t i = shown; i-- > 0;) {
 		add_frame(p, &t->frame[i], i == 0, i == 0 && emphasis);
 		add_locals(p, &t->frame[i]);
 	}
+	if (t->same)
+		strbuf_adds(p->out, "      (the stack is the same as before)\n");
 	if (!t->nframes && !*t->note)
 		strbuf_adds(p->out, "      (no Python frames)\n");
 	if (*t->note || (t->nframes && !t->exact)) {

@@ -84,6 +84,7 @@ void bpf_table__close(struct source *s);
 int bpf_table__add(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_t clock_off,
 		   uint64_t start_ns, struct err *err);
 void bpf_table__remove(struct source *s, uint32_t proc);
+uint64_t bpf_table__stopped_ns(const struct source *s, uint32_t proc, bool *now);
 uint64_t bpf_table__last_word(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot);
 int bpf_table__set_pages(struct source *s, uint32_t proc, const struct slot_page_info *pages,
 			 size_t npages, struct err *err);
@@ -95,6 +96,7 @@ int bpf_gil__open(struct source *s, struct err *err); /* after the load */
 void bpf_gil__close(struct source *s);
 void bpf_gil__reset(struct source *s, uint32_t proc); /* before the index is used again */
 int bpf_gil__set(struct source *s, uint32_t proc, const struct py_gils *gils, struct err *err);
+bool bpf_gil__waits(const struct source *s, uint32_t proc, uint64_t start_ns);
 void bpf_gil__event(const struct source *s, const struct event_gil *e, struct source_event *out);
 
 /* bpf_tick.c */

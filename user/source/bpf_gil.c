@@ -70,6 +70,19 @@ int bpf_gil__set(struct source *s, uint32_t proc, const struct py_gils *gils, st
 	return gils->cnt && !had ? bpf_kick(s, err) : 0;
 }
 
+bool bpf_gil__waits(const struct source *s, uint32_t proc, uint64_t start_ns)
+{
+	const struct gil_table *t = &s->gils[proc];
+
+	for (uint32_t i = 0; i < GIL_THREADS; i++) {
+		const struct gil_thread *th = &t->thread[i];
+
+		if (th->tid && th->wait.since + (uint64_t)s->own_off == start_ns)
+			return true;
+	}
+	return false;
+}
+
 void bpf_gil__event(const struct source *s, const struct event_gil *e, struct source_event *out)
 {
 	out->type = e->type == EVENT_GIL_WAIT ? SOURCE_GIL_WAIT : SOURCE_GIL_END;

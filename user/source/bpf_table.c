@@ -400,3 +400,16 @@ uint64_t bpf_table__last_word(const struct source *s, uint32_t proc, uint64_t pa
 	}
 	return 0;
 }
+
+uint64_t bpf_table__stopped_ns(const struct source *s, uint32_t proc, bool *now)
+{
+	const struct stall_pause *pause = &s->proc[proc].pause;
+	uint64_t since = __atomic_load_n(&pause->since, __ATOMIC_SEQ_CST);
+	uint64_t clock = bpf_clock_ns(s) + (uint64_t)s->proc[proc].clock_off;
+
+	*now = since != 0;
+	/* 1 (PAUSE_ENDING): it ends at this moment, and `total` is about to have it */
+	if (since <= 1 || clock < since)
+		return pause->total;
+	return pause->total + (clock - since);
+}

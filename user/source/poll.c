@@ -428,6 +428,17 @@ static uint64_t poll_last_word(const struct source *s, uint32_t proc, uint64_t p
 	return 0;
 }
 
+static uint64_t poll_stopped_ns(const struct source *s, uint32_t proc, bool *now)
+{
+	const struct proc *p = &s->proc[proc];
+	uint64_t clock = clock_monotonic_ns() + (uint64_t)p->clock_off;
+
+	*now = p->pause.since != 0;
+	if (!p->pause.since || clock < p->pause.since)
+		return p->pause.total;
+	return p->pause.total + (clock - p->pause.since);
+}
+
 static int poll_fd(const struct source *s)
 {
 	return s->timer_fd;
@@ -451,6 +462,7 @@ const struct source_ops source_poll = {
 	.remove = poll_remove,
 	.set_pages = poll_set_pages,
 	.last_word = poll_last_word,
+	.stopped_ns = poll_stopped_ns,
 	.fd = poll_fd,
 	.dispatch = poll_dispatch,
 	.stats = poll_stats,

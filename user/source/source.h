@@ -101,6 +101,18 @@ struct source_ops {
 	uint64_t (*last_word)(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot);
 
 	/*
+	 * For how long PROC has been stopped (SIGSTOP, a tracer, the freezer, the machine itself)
+	 * since it was added, the present stop included; *NOW: it is stopped.
+	 */
+	uint64_t (*stopped_ns)(const struct source *s, uint32_t proc, bool *now);
+
+	/*
+	 * Does the wait that began at START_NS (a SOURCE_GIL_WAIT told before) go on, as far as was
+	 * seen? There where set_gils is.
+	 */
+	bool (*gil_waits)(const struct source *s, uint32_t proc, uint64_t start_ns);
+
+	/*
 	 * Replace the GILs of PROC whose waiters are watched. NULL if this backend has no such
 	 * means; -EOPNOTSUPP if it has none on this machine.
 	 */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_STEP (1ULL << 60) /* a stall of 36 years continues no more */
+
 /* When a tracker last had a record with stacks. */
 struct budget {
 	pid_t pid;
@@ -40,6 +42,7 @@ static void stall__free(struct stall *s)
 {
 	if (!s)
 		return;
+	trail__clear(&s->trail);
 	free(s->name);
 	free(s->thread);
 	free(s);
@@ -100,7 +103,8 @@ static int reserve_open(struct policy *p)
 }
 
 struct stall *policy__open(struct policy *p, const struct stall_key *key, pid_t pid,
-			   const char *name, uint64_t start_ns, uint64_t now_ns)
+			   const char *name, uint64_t start_ns, uint64_t now_ns,
+			   uint64_t threshold_ns)
 {
 	struct stall *s;
 	int err;
@@ -119,9 +123,10 @@ struct stall *policy__open(struct policy *p, const struct stall_key *key, pid_t 
 		return NULL;
 	s->key = *key;
 	s->pid = pid;
-	s->source = "slot";
 	s->start_ns = start_ns;
 	s->detected_ns = now_ns;
+	s->threshold_ns = threshold_ns;
+	stall__advance(s, now_ns);
 	s->name = strdup(name);
 	s->thread = strdup("");
 	if (!s->name || !s->thread) {
@@ -145,6 +150,50 @@ int policy__set_thread(struct stall *s, pid_t tid, const char *thread)
 	s->thread = copy;
 	s->tid = tid;
 	return 0;
+}
+
+uint64_t policy__next(const struct policy *p)
+{
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < p->counts.open; i++)
+		if (!next || p->open[i]->next_ns < next)
+			next = p->open[i]->next_ns;
+	return next;
+}
+
+struct stall *policy__due(struct policy *p, uint64_t now_ns)
+{
+	for (size_t i = 0; i < p->counts.open; i++)
+		if (p->open[i]->next_ns <= now_ns)
+			return p->open[i];
+	return NULL;
+}
+
+void stall__advance(struct stall *s, uint64_t now_ns)
+{
+	uint64_t begin = s->start_ns + s->stopped_ns, step = s->threshold_ns;
+
+	if (!step)
+		step = 1;
+	while ((int64_t)(begin + 2 * step - now_ns) <= 0 && step < MAX_STEP)
+		step *= 2;
+	s->next_ns = begin + 2 * step;
+}
+
+bool stall__stopped(struct stall *s, uint64_t stopped_ns)
+{
+	if (stopped_ns <= s->stopped_ns)
+		return false;
+	s->next_ns += stopped_ns - s->stopped_ns;
+	s->stopped_ns = stopped_ns;
+	return true;
+}
+
+void stall__postpone(struct stall *s, uint64_t when_ns)
+{
+	if (s->next_ns < when_ns)
+		s->next_ns = when_ns;
 }
 
 void policy__close(struct policy *p, struct stall *s)
@@ -197,18 +246,22 @@ static struct budget *budget_of(struct policy *p, const struct stall *s)
 	return b;
 }
 
-bool policy__take_stacks(struct policy *p, const struct stall *s, uint64_t now_ns,
-			 uint64_t *suppressed)
+bool policy__take_stacks(struct policy *p, struct stall *s, uint64_t now_ns, uint64_t *suppressed)
 {
-	struct budget *b = budget_of(p, s);
+	struct budget *b;
 
 	*suppressed = 0;
+	if (s->has_stacks)
+		return true;
+	s->has_stacks = true;
+	b = budget_of(p, s);
 	if (!b)
 		return true; /* no memory for the rate: rather one stack too many */
 	b->used_ns = now_ns;
 	if (b->last_ns && now_ns - b->last_ns < p->opts.suppress_ns) {
 		*suppressed = ++b->suppressed;
 		p->counts.suppressed++;
+		s->has_stacks = false;
 		return false;
 	}
 	*suppressed = b->suppressed;

@@ -3,10 +3,11 @@
  * The life of stalls: which are open, what their ids are, and which records carry stacks. Pure: no
  * I/O, no clock; the caller says what time it is.
  *
- *	detected -> (continues) -> ended, one id all along
+ *	detected -> continues at 2, 4, 8 ... times the threshold -> ended, one id all along
  *
  * A stall is a section of one slot (target, page, slot, word). It is detected once and ended once;
- * a backend that tells the same section twice is not believed the second time.
+ * a backend that tells the same section twice is not believed the second time. What time its target
+ * was stopped in is not counted: a stall that is told to continue did.
  */
 #ifndef PERPETUO_STALL_POLICY_H
 #define PERPETUO_STALL_POLICY_H
@@ -15,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "stall/trail.h"
 
 #define POLICY_MAX_OPEN 4096 /* open stalls; more are counted, not told */
 #define POLICY_MAX_TRACKERS 4096 /* trackers whose rate is remembered; the stalest is forgotten */
@@ -28,18 +31,28 @@ struct stall_key {
 	uint64_t word;
 };
 
+struct stall_ops;
+
 /* One open stall. Owned by the policy, valid until policy__close or policy__free. */
 struct stall {
 	struct stall_key key;
 	char id[32]; /* "PID-N" */
 	char *name; /* of the tracker */
-	const char *source; /* "slot" unless the caller says another; static */
+	const struct stall_ops *ops; /* the caller's: who knows more of it (life.h) */
+	void *judge; /* likewise */
+	uint64_t value; /* likewise: what stood in its slot when it was judged */
 	pid_t pid;
 	pid_t tid; /* responsible thread when it was detected, 0 = unknown */
 	char *thread; /* its name, "" = unknown */
 	uint64_t start_ns; /* CLOCK_MONOTONIC here */
 	bool start_exact;
 	uint64_t detected_ns;
+	uint64_t threshold_ns; /* which it has crossed */
+	uint64_t stopped_before_ns; /* the caller's: its target was stopped until it was detected */
+	uint64_t stopped_ns; /* for so long its target has been stopped since */
+	uint64_t next_ns; /* when it is to be told that it continues */
+	bool has_stacks; /* a record of it had stacks: so may the others */
+	struct trail trail; /* of the stacks that were shown */
 };
 
 struct policy_opts {
@@ -56,7 +69,8 @@ void policy__free(struct policy *p); /* NULL is fine */
  * already, ENOSPC if there are too many (counted), ENOMEM.
  */
 struct stall *policy__open(struct policy *p, const struct stall_key *key, pid_t pid,
-			   const char *name, uint64_t start_ns, uint64_t now_ns);
+			   const char *name, uint64_t start_ns, uint64_t now_ns,
+			   uint64_t threshold_ns);
 
 /* Remembers who is responsible. 0 or -ENOMEM. */
 int policy__set_thread(struct stall *s, pid_t tid, const char *thread);
@@ -67,15 +81,33 @@ struct stall *policy__find(struct policy *p, const struct stall_key *key);
 /* Any open stall of PROC, or NULL: for ending all of a target that is gone. */
 struct stall *policy__find_proc(struct policy *p, uint32_t proc);
 
+/* When something is due, 0 = nothing is: no stall is open. */
+uint64_t policy__next(const struct policy *p);
+
+/* A stall that is due by NOW_NS, or NULL. It stays due until one of these was called. */
+struct stall *policy__due(struct policy *p, uint64_t now_ns);
+
+/* It goes on: due again when it has lasted for the next power of 2 of its threshold. */
+void stall__advance(struct stall *s, uint64_t now_ns);
+
+/*
+ * Its target has been stopped for STOPPED_NS since the stall was detected: what is due becomes due
+ * by so much later. True if that is news.
+ */
+bool stall__stopped(struct stall *s, uint64_t stopped_ns);
+
+/* Nothing can be said of it now: due again at WHEN_NS, if not later. */
+void stall__postpone(struct stall *s, uint64_t when_ns);
+
 /* Forgets it: it has ended and that was told. */
 void policy__close(struct policy *p, struct stall *s);
 
 /*
  * May this record carry stacks? One budget per tracker (process and name). True spends it and
  * stores in *SUPPRESSED how many records of the tracker went without since; false counts one more.
+ * A stall that had them once goes on having them: it has few records, and each shows what is new.
  */
-bool policy__take_stacks(struct policy *p, const struct stall *s, uint64_t now_ns,
-			 uint64_t *suppressed);
+bool policy__take_stacks(struct policy *p, struct stall *s, uint64_t now_ns, uint64_t *suppressed);
 
 struct policy_counts {
 	uint64_t detected;

@@ -37,6 +37,7 @@ struct report_thread {
 	const struct report_frame *frame; /* innermost first */
 	size_t nframes;
 	size_t cut; /* frames left out at the outer end */
+	bool same; /* its stack is the one that a record of this stall showed last */
 	const char *task; /* that its event loop runs; NULL or "" = none, or not known */
 };
 
