@@ -12,7 +12,7 @@ walks=300
 # shellcheck disable=SC2119  # all of them
 mapfile -t known < <(pythons)
 [ ${#known[@]} -gt 0 ] || skip_all "no CPython from 3.9 on"
-plan $((${#known[@]} * 4))
+plan $((${#known[@]} * 6))
 
 # test_kind PYTHON VERSION KIND
 test_kind()
@@ -33,5 +33,6 @@ test_kind()
 for python in "${known[@]}"; do
 	version=$(python_version "$python")
 	test_kind "$python" "$version" spin
+	test_kind "$python" "$version" gen
 	test_kind "$python" "$version" step
 done

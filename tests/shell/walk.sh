@@ -200,13 +200,14 @@ mapfile -t known < <(pythons)
 mapfile -t others < <(pythons 3.8)
 [ ${#known[@]} -gt 0 ] || skip_all "no CPython from 3.9 on"
 python=${known[0]}
-plan $((${#known[@]} * 11 + 6 + ${#others[@]}))
+plan $((${#known[@]} * 12 + 6 + ${#others[@]}))
 for candidate in "${known[@]}"; do
 	version=$(python_version "$candidate")
 	test_shapes "$candidate" "$version"
 	test_deep "$candidate" "$version"
 	test_busy "$candidate" "$version" nap 200
-	test_busy "$candidate" "$version" spin 200
+	test_busy "$candidate" "$version" spin 1000
+	test_busy "$candidate" "$version" gen 1000
 	test_reuse "$candidate" "$version"
 	test_holder "$candidate" "$version"
 	test_namespace "$candidate" "$version"

@@ -88,6 +88,7 @@ static int print(const char *file)
 	struct py_snapshot *snap;
 	struct redact *redact = NULL;
 	struct python *py;
+	struct mem *m;
 	char *text;
 	int ret;
 
@@ -95,7 +96,9 @@ static int print(const char *file)
 	if (!ret)
 		ret = recording__load(file, &r, &err);
 	if (!ret)
-		ret = python__open_recording(&r, &py, &err);
+		ret = recording__mem(&r, &m);
+	if (!ret)
+		ret = python__open_recording(&r, m, &py, &err);
 	if (!ret)
 		ret = walk(py, redact, &snap, &err);
 	if (ret) {
@@ -173,6 +176,7 @@ static void replay_one(const char *path, struct redact *redact)
 	struct py_snapshot *snap = NULL;
 	struct recording r = { 0 };
 	struct python *py = NULL;
+	struct mem *m;
 	char truth[512], *want, *got;
 	const char *name = strrchr(path, '/') + 1;
 	size_t inexact = 0;
@@ -185,7 +189,9 @@ static void replay_one(const char *path, struct redact *redact)
 	ret = recording__load(path, &r, &err);
 	start = clock_monotonic_ns();
 	if (!ret)
-		ret = python__open_recording(&r, &py, &err);
+		ret = recording__mem(&r, &m);
+	if (!ret)
+		ret = python__open_recording(&r, m, &py, &err);
 	if (!ret)
 		ret = walk(py, redact, &snap, &err);
 	start = clock_monotonic_ns() - start;

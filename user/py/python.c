@@ -112,16 +112,15 @@ static int open_process(struct python *py, struct recorder **rec, struct err *er
 	return ret ? ret : open_python(py, NULL, NULL, err);
 }
 
-static int open_recording(struct python *py, struct recording *r, struct err *err)
+static int open_recording(struct python *py, const struct recording *r, struct err *err)
 {
 	char *text = strdup(r->maps);
 	struct maps maps = { 0 };
-	int ret = text ? maps__from_text(text, strlen(text), &maps) : -ENOMEM;
+	int ret;
 
-	if (!ret)
-		ret = recording__mem(r, &py->target.mem);
-	ret = ret ? err_set(err, ret, "no memory for a recording")
-		  : open_python(py, &maps, r->exe, err);
+	if (!text || maps__from_text(text, strlen(text), &maps))
+		return err_set(err, -ENOMEM, "no memory for a recording");
+	ret = open_python(py, &maps, r->exe, err);
 	maps__free(&maps);
 	return ret;
 }
@@ -167,10 +166,15 @@ int python__record(pid_t pid, struct python **out, struct recorder **rec, struct
 	return ret;
 }
 
-int python__open_recording(struct recording *r, struct python **out, struct err *err)
+int python__open_recording(const struct recording *r, struct mem *mem, struct python **out,
+			   struct err *err)
 {
 	struct python *py = new_python(0, err);
 
+	if (py)
+		py->target.mem = mem;
+	else
+		mem__free(mem);
 	return hand_out(py, py ? open_recording(py, r, err) : -ENOMEM, out);
 }
 

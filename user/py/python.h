@@ -155,14 +155,17 @@ struct py_walk_opts {
 int python__open(pid_t pid, struct python **out, struct err *err);
 void python__free(struct python *py); /* NULL is fine */
 
+struct mem;
 struct recorder;
 struct recording;
 
 /* The same; all that is read by *OUT is kept in *REC (recorder__free it after python__free). */
 int python__record(pid_t pid, struct python **out, struct recorder **rec, struct err *err);
 
-/* The same for what was kept of a process, R (borrowed): all its threads stand still. */
-int python__open_recording(struct recording *r, struct python **out, struct err *err);
+/* The same for what was kept of a process, R (borrowed for the call), by MEM: its memory, which is
+ * taken over, also when it fails (recording__mem). All threads of it stand still. */
+int python__open_recording(const struct recording *r, struct mem *mem, struct python **out,
+			   struct err *err);
 
 #define PY_MAX_GILS 8
 
