@@ -17,3 +17,13 @@ struct counts_map counts SEC(".maps");
 struct events_map events SEC(".maps");
 
 struct pass_state pass;
+
+__u32 pid_level; /* __: its type stands in the skeleton */
+
+/* Run once by the loader. */
+SEC("syscall")
+int core_pid_level(void *ctx)
+{
+	pid_level = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid, level);
+	return 0;
+}

@@ -79,6 +79,23 @@ extern struct events_map events SEC(".maps");
 
 extern struct pass_state pass;
 
+/* Depth of the loader's pid namespace, in which it knows threads. */
+extern __u32 pid_level;
+
+/* The number of TASK in the loader's pid namespace, 0 = it has none there. */
+static __always_inline u32 thread_nr(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u64 level = pid_level;
+	struct upid *at;
+
+	if (!pid || level > BPF_CORE_READ(pid, level))
+		return 0;
+	at = (void *)((u64)pid + bpf_core_field_offset(struct pid, numbers) +
+		      level * bpf_core_type_size(struct upid));
+	return BPF_CORE_READ(at, nr);
+}
+
 static __always_inline void count(enum count what)
 {
 	u32 zero = 0;

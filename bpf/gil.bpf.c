@@ -31,9 +31,6 @@ struct gils_map gils SEC(".maps");
 extern const volatile __u64 threshold_ns;
 extern const volatile __u64 tick_ns;
 
-/* Depth of the loader's pid namespace, in which it knows threads. */
-__u32 gil_pid_level; /* __: its type stands in the skeleton */
-
 /* What of these types is read here: the rest of the tree needs neither. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct sched_entity___gil {
@@ -81,20 +78,6 @@ static __always_inline u64 futex_of(struct task_struct *task)
 	return 0;
 }
 #endif
-
-/* Its number in the loader's pid namespace, 0 = it has none there. */
-static __always_inline u32 thread_nr(struct task_struct *task)
-{
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	u64 level = gil_pid_level;
-	struct upid *at;
-
-	if (!pid || level > BPF_CORE_READ(pid, level))
-		return 0;
-	at = (void *)((u64)pid + bpf_core_field_offset(struct pid, numbers) +
-		      level * bpf_core_type_size(struct upid));
-	return BPF_CORE_READ(at, nr);
-}
 
 /* What a thread is doing that waits on UADDR, and for which GIL. */
 static __always_inline enum gil_where where_is(struct gil_table *t, u64 uaddr, u64 *gil)
@@ -440,13 +423,5 @@ __noinline int gil_judge(u32 proc)
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < GIL_THREADS; i++)
 		gil_judge_thread(proc, i);
-	return 0;
-}
-
-/* Run once by the loader. */
-SEC("syscall")
-int gil_level(void *ctx)
-{
-	gil_pid_level = BPF_CORE_READ(bpf_get_current_task_btf(), thread_pid, level);
 	return 0;
 }

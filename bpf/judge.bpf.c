@@ -350,14 +350,14 @@ static int judge_pass(void *map, u32 *key, struct timer_slot *t)
 	pass.watched = 0;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < TABLE_MAX_PROCS; i++) {
-		if (i >= proc_cnt)
+		if (i >= proc_cnt || i >= READ_ONCE(pass.procs))
 			break;
 		judge_look_at(i);
 		gil_judge(i);
 	}
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < TABLE_MAX_SEGMENTS; i++) {
-		if (i >= segment_cnt)
+		if (i >= segment_cnt || i >= READ_ONCE(pass.segments))
 			break;
 		judge_segment(i);
 	}

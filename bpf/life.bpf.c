@@ -67,8 +67,11 @@ int BPF_PROG(life_exec, struct task_struct *task, pid_t old_pid)
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < TABLE_MAX_PROCS; i++) {
 		u32 key = i;
-		struct proc *p = bpf_map_lookup_elem(&procs, &key);
+		struct proc *p;
 
+		if (i >= READ_ONCE(pass.procs))
+			break;
+		p = bpf_map_lookup_elem(&procs, &key);
 		if (p && p->live && p->tgid == (u32)task->tgid)
 			return life_executed(key);
 	}

@@ -99,6 +99,9 @@ struct pass_state {
 	__u64 deadline;
 	__u64 watchful; /* an end or the end of a pause is awaited */
 	__u64 watched; /* segments judged */
+	/* The loader's: what is live in `procs` and `segments` lies below these indices. */
+	__u32 procs;
+	__u32 segments;
 	/* for --stats */
 	__u64 passes;
 	__u64 pass_ns;

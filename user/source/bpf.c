@@ -367,7 +367,7 @@ static void bpf_stats(struct source *s, struct strbuf *out)
 	struct counts c;
 	uint64_t observed = 0;
 
-	for (uint32_t i = 0; i < s->nsegments; i++)
+	for (uint32_t i = 0; i < s->segments_seen; i++)
 		observed += s->segment[i].observed;
 	strbuf_addf(out, "bpf.tick %s\n", s->perf ? "perf" : "hrtimer");
 	stats_line(out, "observations", observed);

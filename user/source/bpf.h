@@ -53,6 +53,7 @@ struct source {
 	size_t segment_len;
 	uint32_t nsegments;
 	bool *taken; /* segments that belong to a target */
+	uint32_t segments_seen; /* all that ever did lie below this index */
 	struct walk *walk; /* mapped */
 	struct gil_table *gils; /* mapped: opts.max_procs */
 	size_t gils_len;

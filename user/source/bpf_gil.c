@@ -27,7 +27,7 @@ int bpf_gil__open(struct source *s, struct err *err)
 			       strerror(errno));
 	s->gils = p;
 	s->gils_len = len;
-	if (bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.gil_level), &run))
+	if (bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.core_pid_level), &run))
 		return err_set(err, -errno, "cannot ask for the depth of our pid namespace: %s",
 			       strerror(errno));
 	return 0;

@@ -63,6 +63,22 @@ int bpf_table__open(struct source *s, struct err *err)
 	return 0;
 }
 
+/* Each pass looks at what lies below these: the lowest free indices are taken first. */
+static void set_used(struct source *s)
+{
+	struct pass_state *pass = &s->skel->bss->pass;
+	uint32_t procs = s->opts.max_procs, segments = s->nsegments;
+
+	while (procs && !s->target[procs - 1].used)
+		procs--;
+	while (segments && !s->taken[segments - 1])
+		segments--;
+	if (segments > s->segments_seen)
+		s->segments_seen = segments;
+	__atomic_store_n(&pass->procs, procs, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&pass->segments, segments, __ATOMIC_SEQ_CST);
+}
+
 static void watched__clear(struct watched *t)
 {
 	mem__free(t->mem);
@@ -176,6 +192,7 @@ int bpf_table__add(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_
 	t->used = true;
 	t->use++;
 	t->pid = pid;
+	set_used(s);
 	memset(p, 0, sizeof(*p));
 	bpf_gil__reset(s, proc);
 	p->handle = PROC_HANDLE(proc, t->use);
@@ -227,6 +244,7 @@ void bpf_table__remove(struct source *s, uint32_t proc)
 	cnt = segments_of(s, proc, index);
 	drop_segments(s, index, cnt);
 	watched__clear(t);
+	set_used(s);
 }
 
 /* How PAGES are cut into segments. The number of WANT, or -ENOSPC. */
@@ -375,6 +393,7 @@ int bpf_table__set_pages(struct source *s, uint32_t proc, const struct slot_page
 	__atomic_store_n(&p->nsegments, cnt, __ATOMIC_SEQ_CST);
 	ngone = no_longer(old, nold, want, cnt, gone);
 	drop_segments(s, gone, ngone);
+	set_used(s);
 	/* exec by another thread than the first has left this with the old task */
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.proc_of), &t->pidfd, &proc, BPF_ANY) &&
 	    errno != ESRCH)
