@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Await chains, sets and trees of tasks in memory that says anything. Every address is somewhere in
- * the input; an address with bit 59
- * names a type.
+ * Await chains, sets and trees of tasks in memory that says anything, and what asyncio says of
+ * itself. Every address is somewhere in the input; an address with bit 59 names a type.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "py/asyncio_debug.h"
 #include "py/chain.h"
 #include "py/collection.h"
 #include "py/tasktree.h"
@@ -90,6 +90,21 @@ static void fuzz_tree(const struct ring *ring)
 	tasktree__free(&tree);
 }
 
+/* What is taken lies inside the structs that it is of. */
+static void fuzz_debug(const struct ring *ring)
+{
+	struct bytes b = { ring->data, ring->len };
+	struct asyncio_debug d;
+	uint64_t size;
+
+	/* else the fuzzer would have to guess it */
+	if (bytes_u64(&b, 56, &size) || !asyncio_debug__parse(&b, 0, size, &d))
+		return;
+	if (d.task_node > d.task_size - 16 || d.task_coro > d.task_size - 8 ||
+	    d.task_name > d.task_size - 8 || d.interp_tasks > size - 16)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct ring ring = { data, len };
@@ -112,11 +127,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	t.layout.gen.frame = 80;
 	t.layout.gen.state = 75;
 	t.layout.gen.created = -2;
-	t.layout.gen.suspended = t.layout.gen.awaiting = -1;
+	t.layout.gen.suspended = t.layout.gen.awaiting = t.layout.gen.locked = -1;
 	t.layout.gen.top = 64;
 	t.layout.gen.below = 1;
 	if (data[0] & 1)
-		t.layout.gen.awaiting = -3;
+		t.layout.gen.awaiting = t.layout.gen.locked = -3;
 	t.layout.gen.top_is_pointer = data[0] & 2;
 	t.deadline_ns = clock_monotonic_ns() + TIMEOUT_NS;
 	if (mem__from_ops(&ring_ops, &ring, &t.mem))
@@ -125,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!set__members(&t, data[1] * 8ull, &member, &cnt))
 		free(member);
 	fuzz_tree(&ring);
+	fuzz_debug(&ring);
 	mem__free(t.mem);
 	return 0;
 }

@@ -6,25 +6,28 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "py/asyncio_debug.h"
 #include "py/collection.h"
 #include "py/object.h"
+#include "py/objects.h"
 #include "py/python.h"
 
-#define TASK_BYTES 256 /* of a task: all used fields lie within */
-#define BATCH 512
+#define TASK_BYTES OBJECTS_BYTES /* of a task: all used fields lie within */
 #define MAX_PROBES 8 /* tasks that are tried to find the fields */
-#define METHOD_BYTES (2 * 8 + 32) /* PyObject_HEAD, function, self */
-#define GROUPS 256 /* that are remembered */
+#define MAX_SEARCHES 8 /* for the section .AsyncioDebug */
+#define MAX_RUNNING 256 /* tasks that may run at the same time */
+#define RUNNING_LOOP "__asyncio_running_event_loop__"
+#define CHANGED "incomplete: the tasks of asyncio changed while they were read"
 
 struct registry {
 	uint64_t interp;
 	uint64_t module_dict; /* of asyncio.tasks; 0 = not imported */
 };
 
-/* The task in which a TaskGroup was entered. */
-struct group {
-	uint64_t addr;
-	size_t parent; /* TASKSET_NONE: not known, or no TaskGroup at all */
+/* What the module asyncio.tasks has; 0 = it is not there. */
+struct module {
+	uint64_t weak, eager; /* sets of tasks; the first one is a WeakSet */
+	uint64_t running; /* dict: loop, task */
 };
 
 struct asyncio {
@@ -32,13 +35,11 @@ struct asyncio {
 	struct kinds *kinds;
 	struct registry registry[PY_MAX_INTERPRETERS];
 	size_t nregistry;
-	uint32_t coro; /* offset in a Task; the name follows, the future stands before; 0 = not
-			  found yet */
+	uint32_t coro, name, waiter; /* offsets in a Task; coro = 0: not found yet */
 	size_t probes; /* of this walk */
-	struct group group[GROUPS];
-	uint64_t addr[BATCH];
-	struct mem_range range[BATCH];
-	uint8_t buf[BATCH][TASK_BYTES];
+	struct asyncio_debug debug; /* task_size = 0: not found */
+	size_t searches;
+	struct objects objects;
 };
 
 struct asyncio *asyncio__new(const struct py_target *t, struct kinds *kinds)
@@ -63,17 +64,6 @@ static bool is_final(int err)
 	return err == -ENOMEM || err == -ESRCH || err == -EPERM;
 }
 
-/* Reads LEN bytes at each of addr[0..CNT) into buf[]. What is not there has range[].err. */
-static int read_all(struct asyncio *aio, size_t cnt, size_t len)
-{
-	int err;
-
-	for (size_t i = 0; i < cnt; i++)
-		aio->range[i] = (struct mem_range){ aio->addr[i], aio->buf[i], len, 0 };
-	err = mem__readv(aio->target->mem, aio->range, cnt);
-	return err == -EFAULT ? 0 : err;
-}
-
 /* ---- fields of a task ------------------------------------------------------------------------ */
 
 static void calibrate(struct asyncio *aio, const struct bytes *b)
@@ -95,6 +85,8 @@ static void calibrate(struct asyncio *aio, const struct bytes *b)
 		if (!name || (name->class != KIND_STR && name->class != KIND_INT))
 			continue;
 		aio->coro = off;
+		aio->name = off + 8;
+		aio->waiter = off - 8;
 		return;
 	}
 }
@@ -120,7 +112,7 @@ static uint64_t not_none(struct asyncio *aio, uint64_t addr)
 	return k && k->class == KIND_NONE ? 0 : addr;
 }
 
-/* The task at ADDR, whose bytes are in B (all zero: not readable in one piece). */
+/* The task at ADDR, whose bytes are in B. */
 static int take_task(struct asyncio *aio, uint64_t addr, const struct bytes *b, struct taskset *set)
 {
 	const struct py_layout *l = &aio->target->layout;
@@ -139,9 +131,9 @@ static int take_task(struct asyncio *aio, uint64_t addr, const struct bytes *b, 
 	if (aio->coro && k->size >= aio->coro + 16) {
 		bytes_u64(b, first, &task.loop);
 		bytes_u64(b, first + 8, &task.callback);
-		bytes_u64(b, aio->coro - 8, &task.waiter);
+		bytes_u64(b, aio->waiter, &task.waiter);
 		bytes_u64(b, aio->coro, &task.coro);
-		bytes_u64(b, aio->coro + 8, &task.name);
+		bytes_u64(b, aio->name, &task.name);
 	} else {
 		err = take_attributes(aio, &task);
 		if (err)
@@ -152,49 +144,114 @@ static int take_task(struct asyncio *aio, uint64_t addr, const struct bytes *b, 
 	return task.coro ? taskset__add(set, &task) : 0;
 }
 
-/* The tasks at addr[0..CNT). */
+/* The tasks at objects.addr[0..CNT). */
 static int take_tasks(struct asyncio *aio, size_t cnt, struct taskset *set)
 {
+	struct objects *o = &aio->objects;
 	struct bytes b = { .len = TASK_BYTES };
-	int err = read_all(aio, cnt, TASK_BYTES);
+	int err = objects__read(aio->target, o, cnt, TASK_BYTES);
 
 	for (size_t i = 0; !err && i < cnt; i++) {
-		b = (struct bytes){ aio->buf[i], TASK_BYTES };
+		b = (struct bytes){ o->buf[i], TASK_BYTES };
 		/* one at the end of a mapping: only what is surely there */
-		if (aio->range[i].err)
+		if (o->range[i].err)
 			b.len = aio->coro ? aio->coro + 16
 					  : aio->target->layout.object.var_size + 16;
-		if (aio->range[i].err &&
-		    mem__read(aio->target->mem, aio->addr[i], aio->buf[i], b.len))
+		if (o->range[i].err && mem__read(aio->target->mem, o->addr[i], o->buf[i], b.len))
 			continue;
-		err = take_task(aio, aio->addr[i], &b, set);
+		err = take_task(aio, o->addr[i], &b, set);
 	}
+	return err;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+/* From 3.14 on the process says where things are, once the module is loaded. */
+static int find_debug(struct asyncio *aio)
+{
+	int err;
+
+	if (aio->debug.task_size)
+		return 0;
+	if (aio->searches >= MAX_SEARCHES)
+		return -ENOENT;
+	aio->searches++;
+	err = asyncio_debug__find(aio->target, &aio->debug);
+	if (err)
+		return err;
+	aio->coro = aio->debug.task_coro;
+	aio->name = aio->debug.task_name;
+	aio->waiter = aio->coro - 8;
+	return 0;
+}
+
+/* The tasks in the circle at HEAD. It may change meanwhile: each must point back to the one before.
+ */
+static int take_list(struct asyncio *aio, uint64_t head, struct taskset *set)
+{
+	const uint32_t node = aio->debug.task_node;
+	struct bytes b = { aio->objects.buf[0], aio->debug.task_size };
+	uint64_t at, next, previous = head, back;
+	int err = mem__read_u64(aio->target->mem, head, &at);
+
+	for (; !err && at && at != head; previous = at, at = next) {
+		if (py_target__late(aio->target)) {
+			set->note = "incomplete: no time left for all tasks";
+			return 0;
+		}
+		err = mem__read(aio->target->mem, at - node, aio->objects.buf[0], b.len);
+		if (err)
+			break;
+		bytes_u64(&b, node, &next);
+		bytes_u64(&b, node + 8, &back);
+		if (back != previous) {
+			set->note = CHANGED;
+			return 0;
+		}
+		err = take_task(aio, at - node, &b, set);
+	}
+	if (err && !is_final(err) && err != -E2BIG) {
+		set->note = CHANGED;
+		err = 0;
+	}
+	return err;
+}
+
+static int take_lists(struct asyncio *aio, const struct thread_refs *refs, uint64_t interp,
+		      struct taskset *set)
+{
+	int err = take_list(aio, interp + aio->debug.interp_tasks, set);
+
+	for (size_t i = 0; !err && i < refs->cnt; i++)
+		if (refs->ref[i].interp == interp)
+			err = take_list(aio, refs->ref[i].tstate + aio->debug.ts_tasks, set);
 	return err;
 }
 
 /* ---- sets ------------------------------------------------------------------------------------ */
 
-/* Weak references at addr[0..CNT) become what they refer to; returns how many do. */
+/* Weak references at objects.addr[0..CNT) become what they refer to; returns how many do. */
 static ssize_t follow_weakrefs(struct asyncio *aio, size_t cnt)
 {
 	const struct py_layout *l = &aio->target->layout;
+	struct objects *o = &aio->objects;
 	const struct kind *k;
 	uint64_t type, object;
 	size_t kept = 0;
-	int err = read_all(aio, cnt, l->weakref.object + 8);
+	int err = objects__read(aio->target, o, cnt, l->weakref.object + 8);
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < cnt; i++) {
-		struct bytes b = { aio->buf[i], l->weakref.object + 8 };
+		struct bytes b = { o->buf[i], l->weakref.object + 8 };
 
-		if (aio->range[i].err)
+		if (o->range[i].err)
 			continue;
 		bytes_u64(&b, l->object.type, &type);
 		bytes_u64(&b, l->weakref.object, &object);
 		k = kinds__get(aio->kinds, type);
 		if (k && k->class == KIND_WEAKREF && object)
-			aio->addr[kept++] = object;
+			o->addr[kept++] = object;
 	}
 	return (ssize_t)kept;
 }
@@ -218,11 +275,23 @@ static int take_set(struct asyncio *aio, uint64_t addr, bool weak, struct taskse
 			set->note = "incomplete: no time left for all tasks";
 			break;
 		}
-		n = cnt - i < BATCH ? cnt - i : BATCH;
-		memcpy(aio->addr, member + i, n * sizeof(*member));
+		n = cnt - i < OBJECTS_MAX ? cnt - i : OBJECTS_MAX;
+		memcpy(aio->objects.addr, member + i, n * sizeof(*member));
 		err = take_batch(aio, n, weak, set);
 	}
 	free(member);
+	return err;
+}
+
+static int take_sets(struct asyncio *aio, const struct module *module, struct taskset *set)
+{
+	uint64_t data;
+	int err = kinds__attribute(aio->kinds, module->weak, "data", &data);
+
+	if (!err)
+		err = take_set(aio, data, true, set);
+	if (!err && module->eager)
+		err = take_set(aio, module->eager, false, set);
 	return err;
 }
 
@@ -242,212 +311,196 @@ static struct registry *registry_of(struct asyncio *aio, uint64_t interp)
 	return &aio->registry[i];
 }
 
-/* The sets of tasks in the dict of asyncio.tasks: the weak one, and that of eager tasks (or 0). */
-static int find_sets(const struct py_target *t, uint64_t dict, uint64_t *weak, uint64_t *eager)
+static int read_module(const struct py_target *t, uint64_t dict, struct module *out)
 {
-	static const char *const names[] = { "_scheduled_tasks", "_all_tasks", "_eager_tasks" };
-	uint64_t at[3] = { 0 };
+	static const char *const names[] = { "_scheduled_tasks", "_all_tasks", "_eager_tasks",
+					     "_current_tasks" };
+	uint64_t at[4] = { 0 };
 	struct dict_entries entries;
 	ssize_t found;
 	int err = object__dict(t, dict, &entries);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		found = dict_entries__find(t, &entries, names[i]);
 		if (found >= 0)
 			at[i] = entries.entry[found].value;
 	}
 	dict_entries__free(&entries);
-	*weak = at[0] ? at[0] : at[1];
-	*eager = at[2];
-	return *weak ? 0 : -ENOENT;
+	*out = (struct module){ at[0] ? at[0] : at[1], at[2], at[3] };
+	return out->weak ? 0 : -ENOENT;
 }
 
-static int find_module_sets(struct asyncio *aio, uint64_t interp, uint64_t *weak, uint64_t *eager)
+static int find_module(struct asyncio *aio, uint64_t interp, struct module *out)
 {
 	struct registry *r = registry_of(aio, interp);
 	const struct py_target *t = aio->target;
 	int err = -ENOENT;
 
 	if (r->module_dict)
-		err = find_sets(t, r->module_dict, weak, eager);
+		err = read_module(t, r->module_dict, out);
 	if (err && !is_final(err)) {
 		r->module_dict = 0;
 		err = module__dict(t, interp, "asyncio.tasks", &r->module_dict);
 		if (!err)
-			err = find_sets(t, r->module_dict, weak, eager);
+			err = read_module(t, r->module_dict, out);
 	}
 	return err;
 }
 
-int asyncio__list(struct asyncio *aio, uint64_t interp, struct taskset *set)
+/* Calls TAKE for each interpreter that has imported the module. What is wrong with one is said. */
+static int each_module(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set,
+		       int (*take)(struct asyncio *aio, const struct thread_refs *refs,
+				   uint64_t interp, const struct module *module,
+				   struct taskset *set))
 {
-	uint64_t weak, eager, data;
-	int err;
-
-	aio->probes = 0;
-	err = find_module_sets(aio, interp, &weak, &eager);
-	if (err)
-		return is_final(err) ? err : 0; /* asyncio is not imported */
-	err = kinds__attribute(aio->kinds, weak, "data", &data);
-	if (!err)
-		err = take_set(aio, data, true, set);
-	if (!err && eager)
-		err = take_set(aio, eager, false, set);
-	if (err == -E2BIG)
-		return 0; /* what was read is there, and it is said */
-	if (err && !is_final(err)) {
-		set->note = "incomplete: the set of asyncio's tasks changed while it was read";
-		err = 0;
-	}
-	return err;
-}
-
-/* ---- who waits for whom ---------------------------------------------------------------------- */
-
-static void set_parent(struct taskset *set, size_t child, size_t parent)
-{
-	if (child != TASKSET_NONE && child != parent && set->task[child].parent == TASKSET_NONE)
-		set->task[child].parent = parent;
-}
-
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), k = strlen(end);
-
-	return n >= k && !strcmp(s + n - k, end);
-}
-
-/* The future of gather() keeps a list of what it gathers. */
-static int relate_gather(struct asyncio *aio, struct taskset *set, size_t parent)
-{
-	uint64_t list, *child;
-	size_t cnt;
-	int err = kinds__attribute(aio->kinds, set->task[parent].waiter, "_children", &list);
-
-	if (!err)
-		err = list__items(aio->target, list, &child, &cnt);
-	if (err)
-		return err;
-	for (size_t i = 0; i < cnt; i++)
-		set_parent(set, taskset__find(set, child[i]), parent);
-	set->task[parent].gathers = cnt;
-	free(child);
-	return 0;
-}
-
-/* Its child, its parent, or what else the bytes of an object say of task I. */
-typedef int (*relate_fn)(struct asyncio *aio, struct taskset *set, size_t i,
-			 const struct bytes *object);
-
-/* Calls RELATE with LEN bytes of the object that each task of asyncio has at PICK(task). */
-static int visit(struct asyncio *aio, struct taskset *set,
-		 uint64_t (*pick)(const struct coro_task *), size_t len, relate_fn relate)
-{
-	size_t task[BATCH], n = 0;
+	struct module module;
 	int err = 0;
 
-	for (size_t i = 0; !err && i < set->cnt; i++) {
-		if (set->task[i].library == TASK_ASYNCIO && pick(&set->task[i])) {
-			aio->addr[n] = pick(&set->task[i]);
-			task[n++] = i;
-		}
-		if (n < BATCH && i + 1 < set->cnt)
-			continue;
-		if (py_target__late(aio->target)) {
-			set->note = "incomplete: no time left to see which task waits for which";
-			break;
-		}
-		err = read_all(aio, n, len);
-		for (size_t k = 0; !err && k < n; k++) {
-			struct bytes b = { aio->buf[k], len };
+	aio->probes = 0;
+	for (size_t i = 0; !err && i < refs->cnt; i++) {
+		uint64_t interp = refs->ref[i].interp;
 
-			if (!aio->range[k].err)
-				err = relate(aio, set, task[k], &b);
-			err = is_final(err) ? err : 0;
+		if (i && interp == refs->ref[i - 1].interp)
+			continue;
+		err = find_module(aio, interp, &module);
+		if (!err)
+			err = take(aio, refs, interp, &module, set);
+		else if (!is_final(err))
+			err = 0; /* asyncio is not imported */
+		/* what was read is there, and it is said */
+		if (err == -E2BIG)
+			return 0;
+		if (err && !is_final(err)) {
+			set->note = CHANGED;
+			err = 0;
 		}
-		n = 0;
 	}
 	return err;
 }
 
-/* A future that is no task: gather() has one. */
-static uint64_t other_future(const struct coro_task *task)
+/* Where lists are known but not where they are, nothing can be said of them. */
+static int find_lists(struct asyncio *aio, struct taskset *set)
 {
-	return task->waits_for == TASKSET_NONE ? task->waiter : 0;
+	int err;
+
+	if (!aio->target->layout.interp.size)
+		return -ENOENT;
+	err = find_debug(aio);
+	if (err && !is_final(err))
+		set->note = "incomplete: the module _asyncio does not say where its tasks are";
+	return err;
 }
 
-static int relate_future(struct asyncio *aio, struct taskset *set, size_t i,
-			 const struct bytes *future)
+static int take_all(struct asyncio *aio, const struct thread_refs *refs, uint64_t interp,
+		    const struct module *module, struct taskset *set)
+{
+	int err = find_lists(aio, set);
+
+	if (!err)
+		err = take_lists(aio, refs, interp, set);
+	else if (!is_final(err))
+		err = 0;
+	return err ? err : take_sets(aio, module, set);
+}
+
+int asyncio__list(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set)
+{
+	return each_module(aio, refs, set, take_all);
+}
+
+/* ---- what runs ------------------------------------------------------------------------------- */
+
+/* The word at OFF in each thread state, 0 where it cannot be read; *OUT is the caller's. */
+static int read_words(struct asyncio *aio, const struct thread_refs *refs, uint32_t off,
+		      uint64_t *out)
+{
+	struct mem_range *range = calloc(refs->cnt + 1, sizeof(*range));
+	int err;
+
+	if (!range)
+		return -ENOMEM;
+	for (size_t i = 0; i < refs->cnt; i++)
+		range[i] = (struct mem_range){ refs->ref[i].tstate + off, &out[i], 8, 0 };
+	err = mem__readv(aio->target->mem, range, refs->cnt);
+	for (size_t i = 0; i < refs->cnt; i++)
+		if (range[i].err)
+			out[i] = 0;
+	free(range);
+	return err == -EFAULT ? 0 : err;
+}
+
+/* From 3.14 on a thread state has the task that its thread runs. */
+static int take_of_threads(struct asyncio *aio, const struct thread_refs *refs, uint64_t interp,
+			   struct taskset *set)
+{
+	uint64_t *task = calloc(refs->cnt + 1, sizeof(*task));
+	size_t n = 0;
+	int err = -ENOMEM;
+
+	if (task)
+		err = read_words(aio, refs, aio->debug.ts_task, task);
+	for (size_t i = 0; !err && i < refs->cnt && n < MAX_RUNNING; i++)
+		if (refs->ref[i].interp == interp && task[i])
+			aio->objects.addr[n++] = task[i];
+	free(task);
+	return err ? err : take_tasks(aio, n, set);
+}
+
+static int take_running(struct asyncio *aio, const struct thread_refs *refs, uint64_t interp,
+			const struct module *module, struct taskset *set)
+{
+	struct dict_entries entries;
+	size_t n = 0;
+	int err = find_lists(aio, set);
+
+	if (!err)
+		err = take_of_threads(aio, refs, interp, set);
+	if (is_final(err) || !module->running)
+		return is_final(err) ? err : 0;
+	err = object__dict(aio->target, module->running, &entries);
+	if (err)
+		return err;
+	for (size_t i = 0; i < entries.cnt && n < MAX_RUNNING; i++)
+		if (entries.entry[i].value)
+			aio->objects.addr[n++] = entries.entry[i].value;
+	dict_entries__free(&entries);
+	return take_tasks(aio, n, set);
+}
+
+int asyncio__list_running(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set)
+{
+	return each_module(aio, refs, set, take_running);
+}
+
+/* Up to 3.12 it is an item of the thread's dict: the loop (3.12), or an object that holds it. */
+static int loop_in_dict(struct asyncio *aio, uint64_t dict, uint64_t *loop)
 {
 	const struct kind *k;
-	uint64_t type;
+	int err = object__dict_get(aio->target, dict, RUNNING_LOOP, loop);
 
-	bytes_u64(future, aio->target->layout.object.type, &type);
-	k = kinds__get(aio->kinds, type);
-	return k && ends_with(k->name, "_GatheringFuture") ? relate_gather(aio, set, i) : 0;
+	k = err ? NULL : kinds__of(aio->kinds, *loop);
+	if (k && strstr(k->name, "RunningLoopHolder"))
+		err = mem__read_u64(aio->target->mem, *loop + aio->target->layout.object.var_size,
+				    loop);
+	if (err)
+		*loop = 0;
+	return is_final(err) ? err : 0;
 }
 
-static uint64_t first_callback(const struct coro_task *task)
-{
-	return task->parent == TASKSET_NONE ? task->callback : 0;
-}
-
-/* A TaskGroup wants to know when its tasks are done: its method is their first callback. */
-static int relate_group(struct asyncio *aio, struct taskset *set, size_t i,
-			const struct bytes *method)
+int asyncio__running_loops(struct asyncio *aio, const struct thread_refs *refs, uint64_t *loop)
 {
 	const struct py_layout *l = &aio->target->layout;
-	const struct kind *k;
-	struct group *g;
-	uint64_t type, self, parent;
+	uint32_t off = l->interp.size ? aio->debug.ts_loop : l->ts.running_loop;
 	int err;
 
-	bytes_u64(method, l->object.type, &type);
-	bytes_u64(method, l->object.var_size + 8, &self);
-	k = kinds__get(aio->kinds, type);
-	if (!k || k->class != KIND_METHOD || !self)
-		return 0;
-	g = &aio->group[self / 16 % GROUPS];
-	if (g->addr != self) {
-		*g = (struct group){ self, TASKSET_NONE };
-		k = kinds__of(aio->kinds, self);
-		if (!k || !ends_with(k->name, "TaskGroup"))
-			return 0;
-		err = kinds__attribute(aio->kinds, self, "_parent_task", &parent);
-		if (err)
-			return err;
-		g->parent = taskset__find(set, parent);
-	}
-	if (g->parent != TASKSET_NONE)
-		set_parent(set, i, g->parent);
-	return 0;
-}
-
-int asyncio__relate(struct asyncio *aio, struct taskset *set)
-{
-	int err;
-
-	memset(aio->group, 0, sizeof(aio->group));
-	for (size_t i = 0; i < set->cnt; i++) {
-		struct coro_task *task = &set->task[i];
-
-		if (task->library != TASK_ASYNCIO || !task->waiter)
-			continue;
-		task->waits_for = taskset__find(set, task->waiter);
-		set_parent(set, task->waits_for, i);
-	}
-	err = visit(aio, set, other_future, aio->target->layout.object.type + 8, relate_future);
-	return err ? err : visit(aio, set, first_callback, METHOD_BYTES, relate_group);
-}
-
-uint64_t asyncio__thread(struct asyncio *aio, uint64_t loop)
-{
-	uint64_t number, ident;
-
-	if (kinds__attribute(aio->kinds, loop, "_thread_id", &number) || !not_none(aio, number) ||
-	    object__u64(aio->target, number, &ident))
-		return 0;
-	return ident;
+	memset(loop, 0, refs->cnt * sizeof(*loop));
+	if (off || !l->ts.dict)
+		return off ? read_words(aio, refs, off, loop) : 0;
+	err = read_words(aio, refs, l->ts.dict, loop);
+	for (size_t i = 0; !err && i < refs->cnt; i++)
+		if (loop[i])
+			err = loop_in_dict(aio, loop[i], &loop[i]);
+	return err;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The tasks of asyncio, of any loop that uses its Task (uvloop does). Up to 3.13 they are in sets
- * of the module asyncio.tasks. The struct of a Task is private to its extension module and has
- * changed in patch releases, so its fields are found by what they point to: a coroutine, then its
+ * The tasks of asyncio, of any loop that uses its Task (uvloop does). Tasks written in C are in
+ * lists of their threads from 3.14 on, in sets of the module asyncio.tasks before; all others
+ * always are in these sets. The struct of a Task is private to its extension module and has changed
+ * in patch releases: up to 3.13 its fields are found by what they point to, a coroutine, then its
  * name.
  */
 #ifndef PERPETUO_PY_ASYNCIO_H
@@ -10,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "py/interp.h"
 #include "py/kind.h"
 #include "py/target.h"
 #include "py/taskset.h"
@@ -19,15 +21,17 @@ struct asyncio; /* opaque: what is remembered between walks */
 struct asyncio *asyncio__new(const struct py_target *t, struct kinds *kinds); /* both borrowed */
 void asyncio__free(struct asyncio *aio); /* NULL is fine */
 
-/* Adds the tasks of the interpreter at INTERP. 0 (SET->note says what is missing), -ENOMEM, -ESRCH,
+/* Adds the tasks of all interpreters of REFS. 0 (SET->note says what is missing), -ENOMEM, -ESRCH,
  * -EPERM. */
-int asyncio__list(struct asyncio *aio, uint64_t interp, struct taskset *set);
+int asyncio__list(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set);
 
-/* Who waits for whom (await, gather), who has started whom (TaskGroup). SET is indexed. Errors
- * likewise. */
-int asyncio__relate(struct asyncio *aio, struct taskset *set);
+/* Adds only those that run: few reads, however many there are. Errors likewise. */
+int asyncio__list_running(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set);
 
-/* threading.get_ident() of the thread that runs LOOP; 0: it does not run, or cannot be told. */
-uint64_t asyncio__thread(struct asyncio *aio, uint64_t loop);
+/*
+ * The event loop that each thread of REFS runs: its address in LOOP (as many as there are threads),
+ * 0 = none, or it cannot be told: from 3.14 on only after one of the above. Errors likewise.
+ */
+int asyncio__running_loops(struct asyncio *aio, const struct thread_refs *refs, uint64_t *loop);
 
 #endif

@@ -107,7 +107,7 @@ static enum chain_state state_of(const struct py_layout *l, int8_t state)
 		return CHAIN_CREATED;
 	if (state == l->gen.running)
 		return CHAIN_RUNNING;
-	if (state == l->gen.suspended || state == l->gen.awaiting)
+	if (state == l->gen.suspended || state == l->gen.awaiting || state == l->gen.locked)
 		return CHAIN_SUSPENDED;
 	return CHAIN_DONE;
 }
@@ -138,7 +138,7 @@ static int take_coroutine(struct reader *r, const struct probe *p, const struct 
 	if (state != CHAIN_SUSPENDED)
 		return 0;
 	if (l->gen.awaiting == l->gen.suspended ? instr_awaits(r, link.instr)
-						: (int8_t)raw == l->gen.awaiting)
+						: (int8_t)raw != l->gen.suspended)
 		*next = awaited(r, p->addr, b);
 	return 0;
 }

@@ -48,6 +48,7 @@ struct py_layout {
 	struct {
 		uint32_t next, id, threads_head, modules;
 		uint32_t gil; /* pointer to the interpreter's GIL */
+		uint32_t size; /* 0 = not known */
 	} interp;
 	struct {
 		uint32_t last_holder, locked;
@@ -61,6 +62,9 @@ struct py_layout {
 		 * of the thread, in which the tid lies so many bytes behind */
 		uint32_t pthread_tid;
 		bool native_id_of_creator; /* in subinterpreters: not always of who runs it */
+		/* asyncio's running loop: a pointer (3.13), an item of the thread's dict (before);
+		 * 0 = not here */
+		uint32_t running_loop, dict;
 	} ts;
 	struct {
 		uint32_t frame, previous;
@@ -150,6 +154,7 @@ struct py_layout {
 		uint32_t state; /* signed byte; the values of it that matter: */
 		int8_t created, running, suspended;
 		int8_t awaiting; /* suspended in an await; = suspended: not told apart */
+		int8_t locked; /* the same, and somebody looks at it; = awaiting: no such state */
 		uint32_t top; /* in the frame: words in use of locals and value stack (int) ... */
 		bool top_is_pointer; /* ... or a pointer behind them */
 		uint32_t below; /* what is awaited lies so many words below that */

@@ -8,23 +8,16 @@
 
 #include "base/strbuf.h"
 #include "py/asyncio.h"
+#include "py/asyncio_relate.h"
 #include "py/chain.h"
 #include "py/kind.h"
 #include "py/object.h"
 #include "py/taskset.h"
 #include "py/tasktree.h"
 #include "py/trio.h"
-#include "py/variable.h"
 
 #define MAX_NAME 128 /* characters of a task's name */
 #define MAX_RUNNING 256 /* tasks that may be on the stacks of threads */
-#define LOOPS 64 /* whose threads are remembered */
-
-struct loop_thread {
-	uint64_t loop;
-	size_t thread; /* TASKSET_NONE */
-};
-
 struct tasks {
 	const struct py_target *target;
 	struct kinds *kinds;
@@ -37,7 +30,6 @@ struct tasks {
 	struct taskset set;
 	struct chains chains; /* chain[i] of task[i] */
 	struct tasktree_node *node;
-	struct loop_thread loop[LOOPS];
 	size_t nrunning;
 	struct stack stack; /* a chain, in the form in which code objects are looked up */
 	const struct code *code[PY_MAX_FRAMES];
@@ -98,16 +90,17 @@ bool tasks__is_loop_frame(const struct py_frame *frame)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-static int list(struct tasks *ts, const struct thread_refs *refs)
+static int list(struct tasks *ts, enum py_tasks which, const struct thread_refs *refs)
 {
-	int err = 0;
+	const struct py_target *t = ts->target;
+	int err;
 
-	for (size_t i = 0; !err && i < refs->cnt; i++)
-		if (!i || refs->ref[i].interp != refs->ref[i - 1].interp)
-			err = asyncio__list(ts->asyncio, refs->ref[i].interp, &ts->set);
-	if (!err)
-		err = trio__list(ts->target, ts->kinds, ts->snap, &ts->set);
-	return err;
+	if (which == PY_TASKS_CURRENT) {
+		err = asyncio__list_running(ts->asyncio, refs, &ts->set);
+		return err ? err : trio__list_running(t, ts->kinds, ts->snap, &ts->set);
+	}
+	err = asyncio__list(ts->asyncio, refs, &ts->set);
+	return err ? err : trio__list(t, ts->kinds, ts->snap, &ts->set);
 }
 
 /* Tasks that are done may live on, as long as somebody keeps them. */
@@ -147,11 +140,6 @@ static size_t find_frame(const struct py_thread *th, uint64_t addr)
 	return PY_NO_INDEX;
 }
 
-static struct loop_thread *loop_of(struct tasks *ts, uint64_t loop)
-{
-	return &ts->loop[loop / 16 % LOOPS];
-}
-
 /* The coroutine of a running task is on the stack of the thread that runs its loop. */
 static void place_running(struct tasks *ts, size_t i)
 {
@@ -166,64 +154,35 @@ static void place_running(struct tasks *ts, size_t i)
 		if (task->depth == PY_NO_INDEX)
 			continue;
 		task->thread = k;
-		*loop_of(ts, task->loop) = (struct loop_thread){ task->loop, k };
 		return;
 	}
 }
 
-/* asyncio.run() of a loop that keeps its thread to itself (uvloop's does). */
-static bool runs_loop(struct tasks *ts, const struct py_thread *th, uint64_t loop)
+/* Each task gets the thread that runs its loop. */
+static int place(struct tasks *ts, const struct thread_refs *refs)
 {
-	const size_t len = strlen("asyncio/runners.py");
-	uint64_t runner, of_runner;
+	uint64_t *loop = calloc(refs->cnt + 1, sizeof(*loop));
+	struct coro_task *task = ts->set.task;
+	size_t k, known = TASKSET_NONE;
+	int err = -ENOMEM;
 
-	for (size_t i = 0; i < th->nframes; i++) {
-		const struct py_frame *f = &th->frame[i];
-		size_t n = strlen(f->file);
-
-		if (strcmp(f->name, "Runner.run") || n < len ||
-		    strcmp(f->file + n - len, "asyncio/runners.py"))
-			continue;
-		if (!variable__read(ts->target, ts->kinds, f->addr, "self", &runner) &&
-		    !kinds__attribute(ts->kinds, runner, "_loop", &of_runner) && of_runner == loop)
-			return true;
-	}
-	return false;
-}
-
-static size_t find_thread(struct tasks *ts, uint64_t loop)
-{
-	uint64_t ident = asyncio__thread(ts->asyncio, loop);
-
-	for (size_t k = 0; k < ts->snap->nthreads; k++)
-		if (ident ? ts->snap->thread[k].ident == ident
-			  : runs_loop(ts, &ts->snap->thread[k], loop))
-			return k;
-	return TASKSET_NONE;
-}
-
-static void place(struct tasks *ts)
-{
-	struct loop_thread *known;
-
-	memset(ts->loop, 0, sizeof(ts->loop));
+	if (loop)
+		err = asyncio__running_loops(ts->asyncio, refs, loop);
 	ts->nrunning = 0;
-	for (size_t i = 0; i < ts->set.cnt; i++)
+	for (size_t i = 0; !err && i < ts->set.cnt; i++) {
 		if (ts->chains.chain[i].state == CHAIN_RUNNING)
 			place_running(ts, i);
-	for (size_t i = 0; i < ts->set.cnt; i++) {
-		struct coro_task *task = &ts->set.task[i];
-
-		if (task->library != TASK_ASYNCIO || task->thread != TASKSET_NONE)
+		if (task[i].library != TASK_ASYNCIO || task[i].thread != TASKSET_NONE)
 			continue;
-		known = loop_of(ts, task->loop);
-		if (known->loop != task->loop) {
-			if (py_target__late(ts->target))
-				return;
-			*known = (struct loop_thread){ task->loop, find_thread(ts, task->loop) };
-		}
-		task->thread = known->thread;
+		/* mostly the thread of the task before */
+		for (k = known < refs->cnt && loop[known] == task[i].loop ? known : 0;
+		     k < refs->cnt && loop[k] != task[i].loop; k++)
+			;
+		known = k;
+		task[i].thread = k < refs->cnt ? k : TASKSET_NONE;
 	}
+	free(loop);
+	return err;
 }
 
 /* ---- the tree -------------------------------------------------------------------------------- */
@@ -506,7 +465,7 @@ static void keep_running(struct tasks *ts)
 /* Parents, and what is waited for. */
 static int relate(struct tasks *ts)
 {
-	int err = asyncio__relate(ts->asyncio, &ts->set);
+	int err = asyncio__relate(ts->target, ts->kinds, &ts->set);
 
 	return err ? err : trio__relate(ts->target, ts->kinds, &ts->set);
 }
@@ -514,7 +473,7 @@ static int relate(struct tasks *ts)
 static int load(struct tasks *ts, enum py_tasks which, const struct thread_refs *refs)
 {
 	struct tasktree tree = { 0 };
-	int err = list(ts, refs);
+	int err = list(ts, which, refs);
 
 	if (!err && ts->set.cnt) {
 		taskset__index(&ts->set);
@@ -525,8 +484,9 @@ static int load(struct tasks *ts, enum py_tasks which, const struct thread_refs 
 	ts->snap->tasks_found = ts->set.cnt;
 	if (which == PY_TASKS_CURRENT)
 		keep_running(ts);
-	place(ts);
-	err = find_current(ts);
+	err = place(ts, refs);
+	if (!err)
+		err = find_current(ts);
 	if (!err && which != PY_TASKS_CURRENT)
 		err = relate(ts);
 	if (!err)

@@ -26,11 +26,15 @@ static bool ends_with(const char *s, const char *end)
 	return n >= k && !strcmp(s + n - k, end);
 }
 
+static bool is_function(const struct py_frame *f, const char *name)
+{
+	return f->addr && !strcmp(f->name, name) && ends_with(f->file, FILE_OF_RUN);
+}
+
 /* run() has it while the runner lives; guest mode has it only while it takes a turn. */
 static bool has_runner(const struct py_frame *f)
 {
-	return (!strcmp(f->name, "run") || !strcmp(f->name, "unrolled_run")) &&
-	       ends_with(f->file, FILE_OF_RUN);
+	return is_function(f, "run") || is_function(f, "unrolled_run");
 }
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
@@ -121,11 +125,28 @@ static int take_tasks(struct batch *b, const uint64_t *addr, size_t cnt, struct 
 	return err;
 }
 
+/* The tasks at ADDR[0..CNT), of the runner that THREAD runs. */
+static int take_members(const struct py_target *t, struct kinds *kinds, uint64_t runner,
+			size_t thread, const uint64_t *addr, size_t cnt, struct taskset *set)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	b->target = t;
+	b->kinds = kinds;
+	b->runner = runner;
+	b->thread = thread;
+	err = take_tasks(b, addr, cnt, set);
+	free(b);
+	return err;
+}
+
 static int take_runner(const struct py_target *t, struct kinds *kinds, uint64_t runner,
 		       size_t thread, struct taskset *set)
 {
 	uint64_t tasks, *member;
-	struct batch *b;
 	size_t cnt;
 	int err = kinds__attribute(kinds, runner, "tasks", &tasks);
 
@@ -133,16 +154,7 @@ static int take_runner(const struct py_target *t, struct kinds *kinds, uint64_t 
 		err = set__members(t, tasks, &member, &cnt);
 	if (err)
 		return err;
-	b = calloc(1, sizeof(*b));
-	err = -ENOMEM;
-	if (b) {
-		b->target = t;
-		b->kinds = kinds;
-		b->runner = runner;
-		b->thread = thread;
-		err = take_tasks(b, member, cnt, set);
-	}
-	free(b);
+	err = take_members(t, kinds, runner, thread, member, cnt, set);
 	free(member);
 	return err;
 }
@@ -158,8 +170,7 @@ int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_s
 		for (size_t k = 0; k < snap->thread[i].nframes && nseen < MAX_RUNNERS; k++) {
 			const struct py_frame *f = &snap->thread[i].frame[k];
 
-			if (!has_runner(f) || !f->addr ||
-			    variable__read(t, kinds, f->addr, "runner", &runner))
+			if (!has_runner(f) || variable__read(t, kinds, f->addr, "runner", &runner))
 				continue;
 			for (n = 0; n < nseen && seen[n] != runner; n++)
 				;
@@ -174,6 +185,29 @@ int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_s
 		}
 	}
 	return 0;
+}
+
+int trio__list_running(const struct py_target *t, struct kinds *kinds,
+		       const struct py_snapshot *snap, struct taskset *set)
+{
+	uint64_t runner, task;
+	size_t n = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < snap->nthreads && !is_final(err); i++) {
+		for (size_t k = 0; k < snap->thread[i].nframes && n < MAX_RUNNERS; k++) {
+			const struct py_frame *f = &snap->thread[i].frame[k];
+
+			/* between two steps it still has the task of the first */
+			if (!is_function(f, "unrolled_run") ||
+			    variable__read(t, kinds, f->addr, "runner", &runner) ||
+			    variable__read(t, kinds, f->addr, "task", &task))
+				continue;
+			n++;
+			err = take_members(t, kinds, runner, i, &task, 1, set);
+		}
+	}
+	return is_final(err) ? err : 0;
 }
 
 int trio__relate(const struct py_target *t, struct kinds *kinds, struct taskset *set)

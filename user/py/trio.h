@@ -18,6 +18,10 @@
 int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_snapshot *snap,
 	       struct taskset *set);
 
+/* Adds only those whose runner takes a step: few reads, however many there are. Errors likewise. */
+int trio__list_running(const struct py_target *t, struct kinds *kinds,
+		       const struct py_snapshot *snap, struct taskset *set);
+
 /* Who nurses whom. SET is indexed. Errors likewise. */
 int trio__relate(const struct py_target *t, struct kinds *kinds, struct taskset *set);
 
