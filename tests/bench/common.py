@@ -45,7 +45,6 @@ def row(
     )
 
 
-
 def remark(text: str) -> None:
     print(f"# {text}", flush=True)
 
@@ -64,12 +63,12 @@ median = statistics.median
 
 
 def arguments(
-    about: str, folders: "dict[str, Optional[str]]" = {}, **numbers: int
+    about: str, words: "dict[str, Optional[str]]" = {}, **numbers: int
 ) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--build", default=os.path.join(TOP, "build"), metavar="DIR")
-    for name, default in folders.items():
-        parser.add_argument(f"--{name}", default=default, metavar="DIR")
+    for name, default in words.items():
+        parser.add_argument(f"--{name}", default=default, metavar="WORD")
     for name, value in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=value, metavar="N")
     args = parser.parse_args()
@@ -80,6 +79,21 @@ def arguments(
 def need_root() -> None:
     if os.geteuid() != 0:
         sys.exit(f"{os.path.basename(sys.argv[0])}: needs root")
+
+
+def settle() -> None:
+    """A moment in which a watcher takes up its target, or tells what is left to tell."""
+    time.sleep(0.7)
+
+
+def wait_for_text(file: str, text: bytes) -> None:
+    """Until TEXT stands in FILE; the program ends if it does not come."""
+    for _ in range(500):
+        with open(file, "rb") as f:
+            if text in f.read():
+                return
+        time.sleep(0.02)
+    sys.exit(f"no {text!r} in {file}")
 
 
 class Process:
