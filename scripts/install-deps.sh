@@ -18,6 +18,11 @@ demo   python3
 "
 # Trio and the original extension, as they come from PyPI, and a validator for the records.
 pypi="trio perpetuo jsonschema uvloop"
+# For interpreters that are not the venv's, in folders beside it: folder, version, packages. The oldest
+# Trio that is read, and what is compiled for each version.
+folders="
+trio-0.22 3.9 trio==0.22.2 exceptiongroup typing_extensions
+"
 tries=3
 
 # names PURPOSE: tests and demo need what the build needs
@@ -111,6 +116,25 @@ install_venv()
 	done
 }
 
+# A folder is there when all of it is.
+install_folders()
+{
+	venv=${PERPETUO_TEST_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/perpetuo-bpf-tests/venv}
+	echo "$folders" | while read -r folder version list; do
+		dir=$(dirname "$venv")/packages/$folder
+		if [ -z "$folder" ] || [ -d "$dir" ]; then continue; fi
+		say "installing from PyPI into $dir: $list"
+		rm -rf "$dir.new"
+		# shellcheck disable=SC2086  # a list of words
+		if "$venv/bin/pip" install -q --disable-pip-version-check --retries 2 --timeout 60 --target "$dir.new" \
+			--python-version "$version" --only-binary=:all: $list >&2; then
+			mv "$dir.new" "$dir"
+		else
+			say "could not install $list: tests of it will be skipped"
+		fi
+	done
+}
+
 print=
 if [ "${1:-}" = --print ]; then
 	print=1
@@ -128,4 +152,7 @@ if [ -n "$print" ]; then
 	exit 0
 fi
 install_packages "$1"
-if [ "$1" = test ]; then install_venv; fi
+if [ "$1" = test ]; then
+	install_venv
+	install_folders
+fi

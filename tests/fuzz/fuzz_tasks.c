@@ -133,6 +133,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (data[0] & 1)
 		t.layout.gen.awaiting = t.layout.gen.locked = -3;
 	t.layout.gen.top_is_pointer = data[0] & 2;
+	t.layout.gen.frame_is_pointer = data[0] & 4;
+	if (data[0] & 8) {
+		t.layout.frame.step = 2;
+		t.layout.gen.yield_from = 72;
+		t.layout.gen.base = 32;
+	}
 	t.deadline_ns = clock_monotonic_ns() + TIMEOUT_NS;
 	if (mem__from_ops(&ring_ops, &ring, &t.mem))
 		abort();

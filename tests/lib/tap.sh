@@ -252,6 +252,16 @@ venv_python()
 	echo "${PERPETUO_TEST_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/perpetuo-bpf-tests/venv}/bin/python"
 }
 
+# packages NAME: the folder of that name that 'scripts/install-deps.sh test' fills from PyPI; nothing
+# where there is none
+packages()
+{
+	local dir
+
+	dir=$(dirname "$(venv_python)")/../../packages/$1
+	if [ -d "$dir" ]; then (cd "$dir" && pwd); fi
+}
+
 # need_venv MODULE...: that interpreter imports these
 need_venv()
 {

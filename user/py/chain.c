@@ -6,21 +6,23 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "py/objects.h"
 
-#define BATCH 512 /* chains that are followed together */
-#define OBJECT_BYTES 256 /* read at once: most coroutines fit with locals and value stack */
-#define MAX_STACK 65536 /* words of a frame */
+#define BATCH OBJECTS_MAX /* chains that are followed together */
 #define MEMO 1024 /* instructions whose meaning is remembered: a power of two */
 #define RESUME_AWAITS 2 /* oparg of RESUME after `yield from` (2) and `await` (3) */
 
-/* An object that is to be read, and whose chain it belongs to. */
+/* An object of a chain that is being looked at. */
 struct probe {
 	struct chain *chain;
 	uint64_t addr;
+	uint64_t next; /* what it awaits, which is looked at next; 0 = the chain ends here ... */
+	uint64_t frame; /* ... or this frame object tells, ... */
+	uint64_t slot; /* ... or the word at this address is it */
 };
 
 struct memo {
-	uint64_t instr;
+	uint64_t code, instr;
 	bool awaits;
 };
 
@@ -29,15 +31,15 @@ struct reader {
 	struct kinds *kinds;
 	struct chains *chains;
 	struct probe live[BATCH];
-	struct mem_range range[BATCH];
-	uint8_t buf[BATCH][OBJECT_BYTES];
+	size_t picked[BATCH]; /* indices in live */
+	struct objects objects;
 	struct memo memo[MEMO];
 };
 
-/* The smallest read that tells all of a coroutine but its locals. */
+/* The smallest read that tells all of a coroutine object but its locals. */
 static size_t head_len(const struct py_layout *l)
 {
-	return l->gen.frame + l->locals.first;
+	return l->gen.frame_is_pointer ? l->gen.frame + 8 : coroutine__span(l);
 }
 
 static int add_link(struct chains *c, struct chain *chain, const struct chain_link *link)
@@ -63,137 +65,167 @@ static int add_link(struct chains *c, struct chain *chain, const struct chain_li
 	return 0;
 }
 
-/*
- * Where a generator's state does not tell a plain `yield` from an await, the instruction after the
- * yield does: RESUME, whose argument says where it goes on.
- */
-static bool instr_awaits(struct reader *r, uint64_t instr)
+/* What follows the yield at INSTR: YIELD_FROM, which an await returns to again (before 3.11), or
+ * RESUME, whose argument says where it goes on. */
+static bool read_awaits(const struct py_target *t, uint64_t code, uint64_t instr)
 {
-	struct memo *m = &r->memo[instr / 2 % MEMO];
+	const struct py_layout *l = &t->layout;
+	uint64_t bytecode;
 	uint8_t op[4];
 
-	if (m->instr != instr || !instr) {
-		m->instr = instr;
-		m->awaits = !mem__read(r->target->mem, instr, op, sizeof(op)) &&
-			    (op[3] & 3) >= RESUME_AWAITS;
-	}
+	if (!l->gen.yield_from)
+		return !mem__read(t->mem, instr, op, sizeof(op)) && (op[3] & 3) >= RESUME_AWAITS;
+	return !mem__read_u64(t->mem, code + l->code.object, &bytecode) &&
+	       !mem__read(t->mem, bytecode + l->bytes.data + (instr - code) + 2, op, 1) &&
+	       op[0] == l->gen.yield_from;
+}
+
+/* Where a generator's state does not tell a plain `yield` from an await, its code does. */
+static bool instr_awaits(struct reader *r, uint64_t code, uint64_t instr)
+{
+	struct memo *m = &r->memo[(code / 16 + instr / 2) % MEMO];
+
+	if (m->code != code || m->instr != instr || !instr)
+		*m = (struct memo){ code, instr, read_awaits(r->target, code, instr) };
 	return m->awaits;
 }
 
-/* What the suspended coroutine at ADDR (its bytes in B) awaits; 0 = nothing that can be told. */
-static uint64_t awaited(struct reader *r, uint64_t addr, const struct bytes *b)
+/* A coroutine whose bytes are in B, which lie at ADDR: adds its link. */
+static int take_coroutine(struct reader *r, struct probe *p, const struct bytes *b, uint64_t addr)
 {
 	const struct py_layout *l = &r->target->layout;
-	uint64_t slot, value;
-	uint32_t top;
-
-	if (l->gen.top_is_pointer) {
-		bytes_u64(b, l->gen.frame + l->gen.top, &slot);
-		slot -= 8ull * l->gen.below;
-	} else {
-		bytes_u32(b, l->gen.frame + l->gen.top, &top);
-		if (top < l->gen.below || top > MAX_STACK)
-			return 0;
-		slot = addr + l->gen.frame + l->locals.first + 8ull * (top - l->gen.below);
-	}
-	if (slot < addr || bytes_u64(b, slot - addr, &value))
-		mem__read_u64(r->target->mem, slot, &value);
-	return value & ~(uint64_t)l->locals.tag_mask;
-}
-
-static enum chain_state state_of(const struct py_layout *l, int8_t state)
-{
-	if (state == l->gen.created)
-		return CHAIN_CREATED;
-	if (state == l->gen.running)
-		return CHAIN_RUNNING;
-	if (state == l->gen.suspended || state == l->gen.awaiting || state == l->gen.locked)
-		return CHAIN_SUSPENDED;
-	return CHAIN_DONE;
-}
-
-/* A coroutine: adds its link. The address of what it awaits in *NEXT. */
-static int take_coroutine(struct reader *r, const struct probe *p, const struct bytes *b,
-			  uint64_t *next)
-{
-	const struct py_layout *l = &r->target->layout;
-	uint64_t frame = l->gen.frame;
-	struct chain_link link = { .frame = p->addr + frame };
-	enum chain_state state;
-	uint8_t raw;
+	struct chain_link link = { .coro = p->addr };
+	struct coroutine coro;
+	uint64_t next;
 	int err;
 
-	bytes_u8(b, l->gen.state, &raw);
-	state = state_of(l, (int8_t)raw);
+	coroutine__parse(l, b, addr, &coro);
 	if (p->chain->last == CHAIN_NONE)
-		p->chain->state = state;
-	if (state == CHAIN_DONE)
+		p->chain->state = coro.state;
+	if (coro.state == CORO_DONE)
 		return 0;
-	bytes_u64(b, frame + l->frame.code, &link.code);
-	bytes_u64(b, frame + l->frame.instr, &link.instr);
-	link.code &= ~(uint64_t)l->locals.tag_mask;
+	link.frame = coro.frame;
+	link.code = coro.code;
+	link.instr = coro.instr;
 	err = add_link(r->chains, p->chain, &link);
 	if (err)
 		return err == -E2BIG ? 0 : err;
-	if (state != CHAIN_SUSPENDED)
+	if (!coro.slot || coro.wait == CORO_AWAITS_NOTHING ||
+	    (coro.wait == CORO_ASK_CODE && !instr_awaits(r, coro.code, coro.instr)))
 		return 0;
-	if (l->gen.awaiting == l->gen.suspended ? instr_awaits(r, link.instr)
-						: (int8_t)raw != l->gen.suspended)
-		*next = awaited(r, p->addr, b);
+	/* mostly it is in what was read already */
+	if (coro.slot < addr || bytes_u64(b, coro.slot - addr, &next))
+		p->slot = coro.slot;
+	else
+		p->next = next & ~(uint64_t)l->locals.tag_mask;
 	return 0;
 }
 
-/* Looks at one object of a chain; *NEXT = 0: the chain ends here. */
-static int take(struct reader *r, size_t i, uint64_t *next)
+/* Looks at the object of a probe, whose bytes were read as object I. */
+static int take(struct reader *r, struct probe *p, size_t i)
 {
 	const struct py_layout *l = &r->target->layout;
-	struct probe *p = &r->live[i];
-	struct bytes b = { r->buf[i], OBJECT_BYTES };
+	struct bytes b = { r->objects.buf[i], OBJECTS_BYTES };
 	const struct kind *k;
 	uint64_t type;
 
-	*next = 0;
-	if (r->range[i].err) {
+	if (r->objects.range[i].err) {
 		/* less of it: objects may lie at the end of a mapping */
 		b.len = head_len(l);
-		if (mem__read(r->target->mem, p->addr, r->buf[i], b.len)) {
+		if (mem__read(r->target->mem, p->addr, r->objects.buf[i], b.len)) {
 			b.len = l->object.var_size + 8;
-			if (mem__read(r->target->mem, p->addr, r->buf[i], b.len))
+			if (mem__read(r->target->mem, p->addr, r->objects.buf[i], b.len))
 				return 0;
 		}
 	}
 	bytes_u64(&b, l->object.type, &type);
 	k = kinds__get(r->kinds, type);
 	if (k && k->class == KIND_AWAITABLE)
-		bytes_u64(&b, l->object.var_size, next);
+		bytes_u64(&b, l->object.var_size, &p->next);
 	if (!k || k->class != KIND_COROUTINE || b.len < head_len(l))
 		return 0;
 	if (p->chain->cnt >= CHAIN_MAX_DEPTH) {
 		p->chain->note = "incomplete: the chain goes on";
 		return 0;
 	}
-	return take_coroutine(r, p, &b, next);
+	if (!l->gen.frame_is_pointer)
+		return take_coroutine(r, p, &b, p->addr);
+	bytes_u64(&b, l->gen.frame, &p->frame);
+	/* one that has ended has given its frame back */
+	if (!p->frame && p->chain->last == CHAIN_NONE)
+		p->chain->state = CORO_DONE;
+	return 0;
+}
+
+/* The frames that are objects of their own. */
+static int read_frames(struct reader *r, size_t cnt)
+{
+	size_t len = coroutine__span(&r->target->layout), n = 0;
+	struct objects *o = &r->objects;
+	struct bytes b;
+	int err;
+
+	for (size_t i = 0; i < cnt; i++) {
+		if (!r->live[i].frame)
+			continue;
+		o->addr[n] = r->live[i].frame;
+		r->picked[n++] = i;
+	}
+	err = objects__read(r->target, o, n, len);
+	for (size_t i = 0; !err && i < n; i++) {
+		b = (struct bytes){ o->buf[i], len };
+		if (!o->range[i].err)
+			err = take_coroutine(r, &r->live[r->picked[i]], &b, o->addr[i]);
+	}
+	return err;
+}
+
+/* What is awaited and was not in what was read. */
+static int read_slots(struct reader *r, size_t cnt)
+{
+	const uint64_t mask = ~(uint64_t)r->target->layout.locals.tag_mask;
+	struct objects *o = &r->objects;
+	uint64_t next;
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < cnt; i++) {
+		if (!r->live[i].slot)
+			continue;
+		o->addr[n] = r->live[i].slot;
+		r->picked[n++] = i;
+	}
+	err = objects__read(r->target, o, n, sizeof(next));
+	for (size_t i = 0; !err && i < n; i++) {
+		struct bytes b = { o->buf[i], sizeof(next) };
+
+		if (!o->range[i].err && !bytes_u64(&b, 0, &next))
+			r->live[r->picked[i]].next = next & mask;
+	}
+	return err;
 }
 
 /* One level of all live chains; returns how many go on, or an error. */
 static ssize_t read_level(struct reader *r, size_t cnt)
 {
 	size_t kept = 0;
-	uint64_t next;
 	int err;
 
 	for (size_t i = 0; i < cnt; i++)
-		r->range[i] = (struct mem_range){ r->live[i].addr, r->buf[i], OBJECT_BYTES, 0 };
-	err = mem__readv(r->target->mem, r->range, cnt);
-	if (err && err != -EFAULT)
+		r->objects.addr[i] = r->live[i].addr;
+	err = objects__read(r->target, &r->objects, cnt, OBJECTS_BYTES);
+	for (size_t i = 0; !err && i < cnt; i++)
+		err = take(r, &r->live[i], i);
+	if (!err && r->target->layout.gen.frame_is_pointer)
+		err = read_frames(r, cnt);
+	if (!err)
+		err = read_slots(r, cnt);
+	if (err)
 		return err;
-	for (size_t i = 0; i < cnt; i++) {
-		err = take(r, i, &next);
-		if (err)
-			return err;
-		if (next)
-			r->live[kept++] = (struct probe){ r->live[i].chain, next };
-	}
+	for (size_t i = 0; i < cnt; i++)
+		if (r->live[i].next)
+			r->live[kept++] = (struct probe){ .chain = r->live[i].chain,
+							  .addr = r->live[i].next };
 	return (ssize_t)kept;
 }
 
@@ -203,7 +235,7 @@ static int read_batch(struct reader *r, struct chain *chain, size_t cnt)
 
 	for (size_t i = 0; i < cnt; i++)
 		if (chain[i].coro)
-			r->live[n++] = (struct probe){ &chain[i], chain[i].coro };
+			r->live[n++] = (struct probe){ .chain = &chain[i], .addr = chain[i].coro };
 	/* wrappers add no link: twice as many levels as links are possible */
 	for (size_t level = 0; n > 0 && level < 2 * CHAIN_MAX_DEPTH; level++) {
 		if (py_target__late(r->target))
@@ -223,7 +255,7 @@ int chains__read(const struct py_target *t, struct kinds *kinds, struct chains *
 
 	c->link = NULL;
 	c->nlinks = c->cap = 0;
-	if (!t->layout.gen.frame || head_len(&t->layout) > OBJECT_BYTES)
+	if (!t->layout.gen.frame || head_len(&t->layout) > OBJECTS_BYTES)
 		return -EOPNOTSUPP;
 	r = calloc(1, sizeof(*r));
 	if (!r)
@@ -234,7 +266,7 @@ int chains__read(const struct py_target *t, struct kinds *kinds, struct chains *
 	for (size_t i = 0; i < c->cnt; i++) {
 		c->chain[i].last = CHAIN_NONE;
 		c->chain[i].cnt = 0;
-		c->chain[i].state = CHAIN_UNKNOWN;
+		c->chain[i].state = CORO_UNKNOWN;
 		c->chain[i].note = "";
 	}
 	for (size_t i = 0; !err && i < c->cnt; i += n) {

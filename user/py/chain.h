@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "py/coroutine.h"
 #include "py/kind.h"
 #include "py/target.h"
 
@@ -17,22 +18,14 @@
 #define CHAIN_MAX_LINKS (1u << 18) /* of all chains */
 #define CHAIN_NONE UINT32_MAX
 
-enum chain_state {
-	CHAIN_UNKNOWN, /* no coroutine of CPython's, or not readable */
-	CHAIN_CREATED, /* has not begun */
-	CHAIN_SUSPENDED,
-	CHAIN_RUNNING, /* its frame is on the stack of a thread */
-	CHAIN_DONE,
-};
-
 struct chain_link {
-	uint64_t frame, code, instr;
+	uint64_t coro, frame, code, instr;
 	uint32_t outer; /* the link that awaits this one; CHAIN_NONE: the coroutine itself */
 };
 
 struct chain {
 	uint64_t coro; /* given by the caller */
-	enum chain_state state; /* of the coroutine itself */
+	enum coroutine_state state; /* of the coroutine itself */
 	uint32_t last, cnt; /* the innermost link; CHAIN_NONE */
 	const char *note; /* "" or a literal: why it is not whole */
 };

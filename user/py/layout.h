@@ -149,15 +149,21 @@ struct py_layout {
 		uint32_t used, mask, table; /* entries of 16 bytes: object, hash */
 	} set;
 	struct {
-		uint32_t frame; /* of a generator or coroutine, in the object; 0 = tasks not known
-				 */
-		uint32_t state; /* signed byte; the values of it that matter: */
+		/* of a generator or coroutine, in the object; 0 = not known */
+		uint32_t frame;
+		bool frame_is_pointer; /* the frame is an object of its own (before 3.11) */
+		/* signed byte in the object, or in the frame's; the values of it that matter: */
+		uint32_t state;
 		int8_t created, running, suspended;
 		int8_t awaiting; /* suspended in an await; = suspended: not told apart */
 		int8_t locked; /* the same, and somebody looks at it; = awaiting: no such state */
-		uint32_t top; /* in the frame: words in use of locals and value stack (int) ... */
-		bool top_is_pointer; /* ... or a pointer behind them */
-		uint32_t below; /* what is awaited lies so many words below that */
+		/* In the frame: words in use from `base` on (int), or a pointer behind them. */
+		uint32_t top;
+		bool top_is_pointer;
+		uint32_t base; /* in the frame: pointer to the value stack; 0 = the locals */
+		uint32_t below; /* what is awaited lies so many words below the top */
+		uint8_t yield_from; /* opcode that follows in an await; 0 = RESUME tells */
+		uint32_t qualname; /* where code objects have none; 0 = they do */
 	} gen;
 	struct {
 		uint32_t object;

@@ -18,6 +18,12 @@
 
 #define MAX_NAME 128 /* characters of a task's name */
 #define MAX_RUNNING 256 /* tasks that may be on the stacks of threads */
+#define QUALNAMES 256 /* that are remembered: a power of two */
+struct qualname {
+	uint64_t code;
+	const char *text; /* in the arena */
+};
+
 struct tasks {
 	const struct py_target *target;
 	struct kinds *kinds;
@@ -31,6 +37,7 @@ struct tasks {
 	struct chains chains; /* chain[i] of task[i] */
 	struct tasktree_node *node;
 	size_t nrunning;
+	struct qualname qualname[QUALNAMES];
 	struct stack stack; /* a chain, in the form in which code objects are looked up */
 	const struct code *code[PY_MAX_FRAMES];
 	char left_out[80];
@@ -120,7 +127,7 @@ static int read_chains(struct tasks *ts)
 	if (err)
 		return err;
 	for (size_t i = 0; i < set->cnt; i++) {
-		if (ts->chains.chain[i].state == CHAIN_DONE)
+		if (ts->chains.chain[i].state == CORO_DONE)
 			continue;
 		set->task[kept] = set->task[i];
 		ts->chains.chain[kept++] = ts->chains.chain[i];
@@ -170,7 +177,7 @@ static int place(struct tasks *ts, const struct thread_refs *refs)
 		err = asyncio__running_loops(ts->asyncio, refs, loop);
 	ts->nrunning = 0;
 	for (size_t i = 0; !err && i < ts->set.cnt; i++) {
-		if (ts->chains.chain[i].state == CHAIN_RUNNING)
+		if (ts->chains.chain[i].state == CORO_RUNNING)
 			place_running(ts, i);
 		if (task[i].library != TASK_ASYNCIO || task[i].thread != TASKSET_NONE)
 			continue;
@@ -203,7 +210,7 @@ static uint64_t look_of(const struct tasks *ts, size_t i)
 							(task->waits_for != TASKSET_NONE));
 
 	/* each of these has a stack of its own */
-	if (chain->state == CHAIN_RUNNING)
+	if (chain->state == CORO_RUNNING)
 		return 0;
 	hash = mix(hash, task->gathers);
 	for (uint32_t k = chain->last; k != CHAIN_NONE; k = ts->chains.link[k].outer)
@@ -249,6 +256,25 @@ static const char *name_of(struct tasks *ts, size_t i)
 	return task->shown_name;
 }
 
+/* Where code objects have no qualified name, coroutines have. */
+static const char *qualname_of(struct tasks *ts, const struct chain_link *link, const char *plain)
+{
+	struct qualname *q = &ts->qualname[link->code / 16 % QUALNAMES];
+	struct strbuf text = STRBUF_INIT;
+	uint64_t addr;
+
+	if (!ts->target->layout.gen.qualname)
+		return plain;
+	if (q->code == link->code)
+		return q->text;
+	*q = (struct qualname){ link->code, plain };
+	if (!mem__read_u64(ts->target->mem, link->coro + ts->target->layout.gen.qualname, &addr) &&
+	    !object__str(ts->target, addr, PY_MAX_STRING, &text) && strbuf_str(&text))
+		q->text = arena__str(ts->arena, strbuf_str(&text));
+	strbuf_free(&text);
+	return q->text;
+}
+
 /* The code objects of the chain, innermost first, into OUT's frames. */
 static int show_chain(struct tasks *ts, const struct chain *chain, struct py_task *out)
 {
@@ -270,7 +296,7 @@ static int show_chain(struct tasks *ts, const struct chain *chain, struct py_tas
 	if (!out->frame)
 		return 0;
 	out->nframes = s->cnt;
-	for (size_t i = 0; i < s->cnt; i++) {
+	for (size_t i = 0, k = chain->last; i < s->cnt; i++, k = ts->chains.link[k].outer) {
 		struct py_frame *f = &out->frame[i];
 		const struct code *c = ts->code[i];
 
@@ -281,17 +307,17 @@ static int show_chain(struct tasks *ts, const struct chain *chain, struct py_tas
 		}
 		line = code__line(ts->codes, c, s->frame[i].instr);
 		f->file = arena__str(ts->arena, c->file);
-		f->name = arena__str(ts->arena, c->name);
+		f->name = qualname_of(ts, &ts->chains.link[k], arena__str(ts->arena, c->name));
 		f->line = line > 0 ? line : 0;
 	}
 	return 0;
 }
 
-static enum py_task_state state_of(const struct coro_task *task, enum chain_state chain)
+static enum py_task_state state_of(const struct coro_task *task, enum coroutine_state chain)
 {
-	if (chain == CHAIN_CREATED)
+	if (chain == CORO_CREATED)
 		return PY_TASK_CREATED;
-	if (chain == CHAIN_RUNNING)
+	if (chain == CORO_RUNNING)
 		return PY_TASK_RUNNING;
 	return task->waiter || task->idle ? PY_TASK_WAITING : PY_TASK_READY;
 }
@@ -360,7 +386,7 @@ static int show(struct tasks *ts, const struct tasktree_group *group, struct py_
 	};
 	if (ts->node[group->node].circle)
 		out->note = "deadlock: it waits for itself in a circle of tasks";
-	if (chain->state == CHAIN_RUNNING && task->thread != TASKSET_NONE) {
+	if (chain->state == CORO_RUNNING && task->thread != TASKSET_NONE) {
 		th = &ts->snap->thread[task->thread];
 		out->frame = th->frame;
 		out->nframes = task->depth < th->nframes ? task->depth + 1 : 0;
@@ -368,7 +394,7 @@ static int show(struct tasks *ts, const struct tasktree_group *group, struct py_
 	} else {
 		err = show_chain(ts, chain, out);
 	}
-	if (chain->state == CHAIN_UNKNOWN && !*out->note)
+	if (chain->state == CORO_UNKNOWN && !*out->note)
 		out->note = "its coroutine is of an unknown kind";
 	if (err)
 		return err;
@@ -388,7 +414,7 @@ static int find_current(struct tasks *ts)
 		return -ENOMEM;
 	for (size_t i = 0; i < ts->set.cnt; i++) {
 		th = task[i].thread;
-		if (ts->chains.chain[i].state != CHAIN_RUNNING || th == TASKSET_NONE)
+		if (ts->chains.chain[i].state != CORO_RUNNING || th == TASKSET_NONE)
 			continue;
 		if (!best[th] || task[i].depth < task[best[th] - 1].depth)
 			best[th] = i + 1;
@@ -454,7 +480,7 @@ static void keep_running(struct tasks *ts)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < ts->set.cnt; i++) {
-		if (ts->chains.chain[i].state != CHAIN_RUNNING)
+		if (ts->chains.chain[i].state != CORO_RUNNING)
 			continue;
 		ts->set.task[kept] = ts->set.task[i];
 		ts->chains.chain[kept++] = ts->chains.chain[i];
@@ -503,15 +529,6 @@ static int load(struct tasks *ts, enum py_tasks which, const struct thread_refs 
 	return err;
 }
 
-static bool any_loop(const struct py_snapshot *snap)
-{
-	for (size_t i = 0; i < snap->nthreads; i++)
-		for (size_t k = 0; k < snap->thread[i].nframes; k++)
-			if (tasks__is_loop_frame(&snap->thread[i].frame[k]))
-				return true;
-	return false;
-}
-
 int tasks__load(struct tasks *ts, enum py_tasks which, struct code_cache *codes,
 		const struct thread_refs *refs, struct arena *arena, struct py_snapshot *snap)
 {
@@ -520,15 +537,11 @@ int tasks__load(struct tasks *ts, enum py_tasks which, struct code_cache *codes,
 	snap->task = NULL;
 	snap->ntasks = snap->tasks_found = 0;
 	snap->tasks_note = "";
-	if (!ts->target->layout.gen.frame) {
-		if (any_loop(snap))
-			snap->tasks_note = "tasks of this version of Python are not read yet";
-		return 0;
-	}
 	ts->set.note = "";
 	ts->codes = codes;
 	ts->arena = arena;
 	ts->snap = snap;
+	memset(ts->qualname, 0, sizeof(ts->qualname));
 	kinds__begin(ts->kinds);
 	err = load(ts, which, refs);
 	clear(ts);

@@ -8,18 +8,15 @@
 
 #define MAX_LOCALS 256 /* of one frame */
 
-/* The names of the local variables of the frame at FRAME, with their places. */
-static int read_names(const struct py_target *t, uint64_t frame, struct dict_entries *out)
+/* The names in the tuple at NAMES, with the places of the variables, which begin at FIRST. */
+static int read_names(const struct py_target *t, uint64_t names, uint64_t first,
+		      struct dict_entries *out)
 {
 	const struct py_layout *l = &t->layout;
-	uint64_t code, names, cnt, name[MAX_LOCALS];
-	int err = mem__read_u64(t->mem, frame + l->frame.code, &code);
+	uint64_t cnt, name[MAX_LOCALS];
+	int err = mem__read_u64(t->mem, names + l->object.var_size, &cnt);
 
-	code &= ~(uint64_t)l->locals.tag_mask;
-	if (!err)
-		err = mem__read_u64(t->mem, code + l->locals.names[0], &names);
-	if (!err)
-		err = mem__read_u64(t->mem, names + l->object.var_size, &cnt);
+	*out = (struct dict_entries){ 0 };
 	if (err)
 		return err;
 	if (cnt > MAX_LOCALS)
@@ -32,24 +29,45 @@ static int read_names(const struct py_target *t, uint64_t frame, struct dict_ent
 		return -ENOMEM;
 	out->cnt = cnt;
 	for (size_t i = 0; i < cnt; i++)
-		out->entry[i] = (struct dict_entry){ name[i], frame + l->locals.first + 8 * i };
+		out->entry[i] = (struct dict_entry){ name[i], first + 8 * i };
 	return 0;
+}
+
+/* What is in the variable NAME, as it lies in the frame; 0 = unbound, or no such variable. */
+static int find(const struct py_target *t, uint64_t frame, const char *name, uint64_t *out)
+{
+	const struct py_layout *l = &t->layout;
+	uint64_t code, tuple, first = frame + l->locals.first;
+	struct dict_entries names;
+	ssize_t found;
+	int err = mem__read_u64(t->mem, frame + l->frame.code, &code);
+
+	*out = 0;
+	code &= ~(uint64_t)l->locals.tag_mask;
+	/* an argument that is in a cell stands among the variables, too, unbound */
+	for (size_t i = 0; !err && !*out && i < PY_NAME_TUPLES; i++) {
+		if (l->locals.names[i] == PY_NONE)
+			break;
+		err = mem__read_u64(t->mem, code + l->locals.names[i], &tuple);
+		if (!err)
+			err = read_names(t, tuple, first, &names);
+		if (err)
+			break;
+		found = dict_entries__find(t, &names, name);
+		if (found >= 0)
+			err = mem__read_u64(t->mem, names.entry[found].value, out);
+		first += 8 * names.cnt;
+		dict_entries__free(&names);
+	}
+	return err;
 }
 
 int variable__read(const struct py_target *t, struct kinds *kinds, uint64_t frame, const char *name,
 		   uint64_t *out)
 {
-	struct dict_entries names;
 	const struct kind *k;
-	ssize_t i;
-	int err = read_names(t, frame, &names);
+	int err = find(t, frame, name, out);
 
-	*out = 0;
-	if (err)
-		return err;
-	i = dict_entries__find(t, &names, name);
-	err = i < 0 ? (int)i : mem__read_u64(t->mem, names.entry[i].value, out);
-	dict_entries__free(&names);
 	*out &= ~(uint64_t)t->layout.locals.tag_mask;
 	k = err ? NULL : kinds__of(kinds, *out);
 	if (k && k->class == KIND_CELL)
