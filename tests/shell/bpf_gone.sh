@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
+# sanitize: yes
 #
 # Whatever ends the loader, nothing of it stays in the kernel.
 

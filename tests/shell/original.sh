@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
+# sanitize: yes
 # A program with the original extension from PyPI (v0 page) is watched unchanged, by both backends.
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/watch.sh"
