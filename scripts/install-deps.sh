@@ -135,6 +135,15 @@ install_folders()
 	done
 }
 
+# uWSGI is built from source, for one test, which skips without it.
+install_uwsgi()
+{
+	[ ! -x "$venv/bin/uwsgi" ] || return 0
+	say "building uWSGI from PyPI in $venv"
+	timeout 180 "$venv/bin/pip" install -q --retries 2 --timeout 60 uWSGI >&2 ||
+		say "uWSGI could not be built: its test will skip"
+}
+
 print=
 if [ "${1:-}" = --print ]; then
 	print=1
@@ -155,4 +164,5 @@ install_packages "$1"
 if [ "$1" = test ]; then
 	install_venv
 	install_folders
+	install_uwsgi
 fi

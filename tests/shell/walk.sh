@@ -32,22 +32,66 @@ threads()
 	awk -F'\t' "\$1 == \"thread\" && ($1)" "$tmp/walk"
 }
 
+# build_name PYTHON: 3.14.4t, 3.15.2d
+build_name()
+{
+	"$1" -I -c 'import sys, sysconfig
+print("%d.%d.%d" % sys.version_info[:3] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    + "d" * hasattr(sys, "gettotalrefcount"))'
+}
+
+# cells VERSION: of each case how many frames are right, "N WRONG" if some are not; to $tmp/cells
+cells()
+{
+	awk -F'\t' -v OFS='\t' -v version="$1" '
+	$1 != "frame" { next }
+	NR == FNR { told[$0]; frames[$3]++; next }
+	{ if ($0 in told) delete told[$0]; else wrong[$3]++ }
+	END {
+		for (line in told) { split(line, f); wrong[f[3]]++ }
+		for (name in frames) {
+			short = name
+			sub(/.* /, "", short)
+			print short, version, name in wrong ? wrong[name] " WRONG" : frames[name]
+		}
+	}' "$tmp/told" "$tmp/seen" >>"$tmp/cells"
+}
+
+# The table of all versions and cases: frames compared, each with function, file and line.
+table()
+{
+	awk -F'\t' '
+	!($1 in known) { known[$1]; row[++rows] = $1 }
+	!($2 in column) { column[$2]; version[++versions] = $2 }
+	{ cell[$1, $2] = $3; right += $3; wrong += $3 ~ /WRONG/ }
+	END {
+		printf "%-22s", "frames compared"
+		for (v = 1; v <= versions; v++) printf "%10s", version[v]
+		for (r = 1; r <= rows; r++) {
+			printf "\n%-22s", row[r]
+			for (v = 1; v <= versions; v++) printf "%10s", cell[row[r], version[v]]
+		}
+		printf "\n%d cases, %d versions, %d wrong\n", rows, versions, wrong
+	}' < <(sort -s -t "$(printf '\t')" -k 1,1 "$tmp/cells")
+}
+
 test_shapes()
 {
 	local version=$2
 
 	launch "$1" "$targets/walk_shapes.py" "$tmp/truth"
 	look "$started"
-	awk -F'\t' -v OFS='\t' '$1 == "frame" && $3 != "MainThread" { $1 = ""; print substr($0, 2) }' \
-		"$tmp/walk" | sort >"$tmp/seen"
+	awk -F'\t' -v OFS='\t' '$1 == "frame" && $3 != "MainThread"
+		$1 == "thread" && $4 != "MainThread" { print $1, $2, $4, $3 }' "$tmp/walk" | sort >"$tmp/seen"
 	sort "$tmp/truth" >"$tmp/told"
+	cells "$(build_name "$1")"
 	if [ -s "$tmp/told" ] && cmp -s "$tmp/told" "$tmp/seen"; then
-		ok "$version: $(wc -l <"$tmp/told") frames are those that Python sees"
+		ok "$version: $(grep -c ^frame "$tmp/told") frames, and names and tids of threads, are those that Python sees"
 	else
 		not_ok "$version: all frames are those that Python sees" \
 			"$(diff "$tmp/told" "$tmp/seen" | head -n 20; tail -n 3 "$tmp/walk.err")"
 	fi
-	is "$(threads '$7 != 1' | cut -f 4,10)" "" "$version: every stack of a thread that sleeps is exact"
+	is "$(threads '$7 != 1 || $5 != 2' | cut -f 4,10)" "" "$version: every thread sleeps, its stack is exact"
 	is "$(threads '$6 == 1')" "" "$version: nobody holds the GIL while all sleep"
 	stop "$started"
 }
@@ -212,6 +256,7 @@ for candidate in "${known[@]}"; do
 	test_holder "$candidate" "$version"
 	test_namespace "$candidate" "$version"
 done
+diag "$(table)"
 test_deleted
 test_stopped
 test_leader_ended

@@ -3,8 +3,12 @@
 
     walk_shapes.py TRUTH
 
-writes one line per frame into TRUTH (ident, thread name, position, function, file, line; innermost
-first, separated by tabs), prints "ready" and sleeps.
+writes into TRUTH, separated by tabs, of each thread but the first a line
+
+    thread  ident  name  tid
+    frame   ident  name  position  function  file  line         innermost first
+
+prints "ready" and sleeps. A thread is called after its shape.
 """
 import contextlib
 import ctypes
@@ -245,15 +249,17 @@ def sanitised(text):
 
 
 def truth(out):
-    names = {t.ident: t.name for t in threading.enumerate()}
+    threads = {t.ident: t for t in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         if ident == threading.get_ident():
             continue
+        thread = threads[ident]
+        print("thread", ident, thread.name, thread.native_id, sep="\t", file=out)
         position = 0
         while frame:
             code = frame.f_code
             name = getattr(code, "co_qualname", code.co_name)  # 3.11
-            fields = (ident, names[ident], position, name, code.co_filename, frame.f_lineno)
+            fields = ("frame", ident, thread.name, position, name, code.co_filename, frame.f_lineno)
             print(*(sanitised(str(f)) for f in fields), sep="\t", file=out)
             position += 1
             frame = frame.f_back
@@ -261,8 +267,8 @@ def truth(out):
 
 def main():
     sys.setrecursionlimit(20000)
-    for i, function in enumerate(shapes):
-        threading.Thread(target=function, name="wörker-%d-日本" % i, daemon=True).start()
+    for function in shapes:
+        threading.Thread(target=function, name="wörker 日本 " + function.__name__, daemon=True).start()
         started.acquire()
     time.sleep(0.3)  # all are in their system call
     with open(sys.argv[1], "w", encoding="utf-8") as out:

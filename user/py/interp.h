@@ -15,6 +15,7 @@ struct thread_ref {
 	uint64_t tstate, interp, interp_id, ident;
 	pid_t ns_tid;
 	bool holds_gil;
+	bool stale_id; /* set by the walker: ns_tid is that of a thread of another process */
 };
 
 struct thread_refs {

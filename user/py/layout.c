@@ -192,6 +192,7 @@ static int fill_from_debug(const struct series *s, uint32_t hex, const struct by
 	if (!s)
 		return refuse_hex(hex, free_threaded ? " free-threaded" : "", err);
 	*out = s->layout;
+	out->ts.pthread_tid = PTHREAD_TID;
 	if (take_debug(s, head, out))
 		return refuse_hex(hex, DAMAGED, err);
 	out->known_build = true;
@@ -208,6 +209,7 @@ int py_layout__choose(uint32_t hex, uint64_t size, const struct bytes *head, str
 	if (!s || (level != RELEASE_FINAL && level != RELEASE_CANDIDATE && !s->unversioned))
 		return refuse_hex(hex, "", err);
 	*out = s->layout;
+	out->ts.pthread_tid = PTHREAD_TID;
 	out->known_build = size_known(s, size);
 	if (s->debug) {
 		ret = fill_from_debug(s, hex, head, out, err);

@@ -58,8 +58,8 @@ struct py_layout {
 		uint32_t frame; /* current frame, or cframe where cframe.frame exists */
 		uint32_t thread_id, chunk, top;
 		uint32_t native_id;
-		/* where there is no native_id: thread_id is the address of the C library's struct
-		 * of the thread, in which the tid lies so many bytes behind */
+		/* thread_id is the address of the C library's struct of the thread, in which the
+		 * tid lies so many bytes behind */
 		uint32_t pthread_tid;
 		bool native_id_of_creator; /* in subinterpreters: not always of who runs it */
 		/* asyncio's running loop: a pointer (3.13), an item of the thread's dict (before);

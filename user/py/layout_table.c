@@ -11,15 +11,6 @@
 
 #define AT(field) offsetof(struct py_layout, field)
 
-#ifdef __aarch64__
-#define BY_ARCH(x86_64, aarch64) aarch64
-#else
-#define BY_ARCH(x86_64, aarch64) x86_64
-#endif
-
-/* glibc's struct pthread: the middle one of the words _thread_db_pthread_tid, 2.31 to 2.43 */
-#define PTHREAD_TID BY_ARCH(720, 208)
-
 /* struct _Py_DebugOffsets of 3.13 (Include/internal/pycore_runtime.h), 73 words */
 static const struct debug_field debug_313[] = {
 	{ 5, 3, 0, 8, RUNTIME_MAX, AT(runtime.interpreters_head) },

@@ -12,6 +12,15 @@
 
 #include "py/layout.h"
 
+#ifdef __aarch64__
+#define BY_ARCH(x86_64, aarch64) aarch64
+#else
+#define BY_ARCH(x86_64, aarch64) x86_64
+#endif
+
+/* glibc's struct pthread: the middle one of the words _thread_db_pthread_tid, 2.31 to 2.43 */
+#define PTHREAD_TID BY_ARCH(720, 208)
+
 #define LAYOUT_MAX_SIZES 4
 #define DEBUG_OPTIONAL 0x100
 

@@ -51,7 +51,7 @@ struct walker {
 	struct pywalk_record record;
 
 	/* of the walk that is under way */
-	struct tid_pair *tids; /* owned; NULL when the target shares our pid namespace */
+	struct tid_pair *tids; /* owned; NULL: they could not be listed */
 	size_t ntids;
 	struct copy copy[COPIES];
 	py_capture_fn capture;
@@ -94,12 +94,12 @@ void walker__free(struct walker *w)
 /* ---- thread ids ------------------------------------------------------------------------------ */
 
 /*
- * Thread states hold ids of the target's own pid namespace. Where they hold none, what was read in
- * its place is believed if it is one of the process.
+ * Thread states hold ids of the target's own pid namespace. What they hold is believed if it is one
+ * of the process.
  */
 static void map_tids(struct walker *w)
 {
-	bool check = w->target->layout.ts.native_id == PY_NONE, inner = false;
+	bool inner = false;
 	struct task_status status;
 	struct task_list list;
 	pid_t pid = w->target->pid;
@@ -111,8 +111,7 @@ static void map_tids(struct walker *w)
 		return;
 	if (!task_status__load(pid, list.tid[0], &status))
 		inner = status.ns_levels > 1;
-	if (inner || check)
-		w->tids = calloc(list.cnt, sizeof(*w->tids));
+	w->tids = calloc(list.cnt, sizeof(*w->tids));
 	for (size_t i = 0; w->tids && i < list.cnt && !py_target__late(w->target); i++) {
 		status.ns_tid = list.tid[i];
 		if (!inner || !task_status__load(pid, list.tid[i], &status))
@@ -129,6 +128,24 @@ static pid_t map_tid(const struct walker *w, pid_t ns_tid)
 		if (w->tids[i].ns_tid == ns_tid)
 			return w->tids[i].tid;
 	return 0;
+}
+
+/*
+ * After a fork of which Python was not told (uWSGI) the thread states keep the ids of the parent's
+ * threads; those of the C library are right.
+ */
+static pid_t tid_of(const struct walker *w, struct thread_ref *ref)
+{
+	const struct py_target *t = w->target;
+	pid_t tid = map_tid(w, ref->ns_tid);
+	uint32_t own;
+
+	if (tid || t->layout.ts.native_id == PY_NONE)
+		return tid;
+	if (!mem__read_u32(t->mem, ref->ident + t->layout.ts.pthread_tid, &own) && own <= INT32_MAX)
+		tid = map_tid(w, (pid_t)own);
+	ref->stale_id = tid != 0;
+	return tid;
 }
 
 /* ---- one stack ------------------------------------------------------------------------------- */
@@ -171,8 +188,12 @@ static int read_stack(struct walker *w, uint64_t tstate)
 static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t tid)
 {
 	struct pywalk_record *rec = &w->record;
-	int err = w->capture(w->capture_ctx, tid, ref->tstate, &w->layout, rec);
+	struct pywalk_layout layout = w->layout;
+	int err;
 
+	if (ref->stale_id)
+		layout.ts_native_id = PYWALK_NONE;
+	err = w->capture(w->capture_ctx, tid, ref->tstate, &layout, rec);
 	if (err)
 		return err;
 	if (rec->tstate != ref->tstate)
@@ -452,7 +473,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 	if (!out->thread)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->refs.cnt; i++) {
-		const struct thread_ref *ref = &w->refs.ref[i];
+		struct thread_ref *ref = &w->refs.ref[i];
 		struct py_thread *th = &out->thread[i];
 		const char *name = thread_names__get(w->names, ref);
 
@@ -460,7 +481,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			.ident = ref->ident,
 			.tstate = ref->tstate,
 			.ns_tid = ref->ns_tid,
-			.tid = map_tid(w, ref->ns_tid),
+			.tid = tid_of(w, ref),
 			.interp_id = ref->interp_id,
 			.holds_gil = ref->holds_gil,
 			.note = "",
