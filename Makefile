@@ -187,7 +187,8 @@ $(UNIT_CXX): $(O)/%-cpp: %.cpp $(LIB) $(O)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(CXX_FLAGS) -Itests/lib $(DEPS) -MF $@.d -MT $@ $(LD_FLAGS) -o $@ $< $(LIB) $(LIBS)
 
-# Targets are ordinary programs that get watched: no sanitizer in them.
+# Targets are ordinary programs that get watched: no sanitizer in them. One exports an interpreter.
+$(O)/tests/targets/liar: LDFLAGS += -rdynamic
 $(TARGETS): $(O)/%: %.c $(O)/.flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)

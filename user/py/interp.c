@@ -145,15 +145,38 @@ static int add(struct thread_refs *list, const struct thread_ref *ref)
 	return 0;
 }
 
+/* A list that never ends, found by an address that comes again (R. P. Brent). */
+struct ring {
+	uint64_t mark;
+	size_t steps, limit;
+};
+
+static bool closes_ring(struct ring *ring, uint64_t addr)
+{
+	if (addr == ring->mark)
+		return true;
+	if (ring->steps++ == ring->limit) {
+		ring->mark = addr;
+		ring->limit = 2 * ring->limit + 1;
+		ring->steps = 0;
+	}
+	return false;
+}
+
 /* -EAGAIN: a thread state does not belong to its interpreter: the list changed under us. */
 static int list_threads(const struct py_target *t, const struct interp *in, struct guess *g,
 			struct thread_refs *list)
 {
 	struct thread_state ts;
 	struct thread_ref ref;
+	struct ring ring = { 0 };
 	int err;
 
 	for (uint64_t addr = in->threads_head; addr; addr = ts.next) {
+		if (closes_ring(&ring, addr)) {
+			list->note = "incomplete: the list of threads runs in a circle";
+			return 0;
+		}
 		if (list->cnt >= PY_MAX_THREADS) {
 			list->note = "incomplete: more than 4096 threads";
 			return 0;
@@ -185,6 +208,7 @@ static int list_threads(const struct py_target *t, const struct interp *in, stru
 static int list_all(const struct py_target *t, struct guess *g, struct thread_refs *list)
 {
 	const struct py_layout *l = &t->layout;
+	struct ring ring = { 0 };
 	struct interp in;
 	uint64_t addr;
 	int err;
@@ -195,6 +219,10 @@ static int list_all(const struct py_target *t, struct guess *g, struct thread_re
 	if (!addr)
 		return -ENOENT;
 	for (size_t i = 0; addr; i++, addr = in.next) {
+		if (closes_ring(&ring, addr)) {
+			list->note = "incomplete: the list of interpreters runs in a circle";
+			return 0;
+		}
 		if (i >= PY_MAX_INTERPRETERS) {
 			list->note = "incomplete: more than 64 interpreters";
 			return 0;
