@@ -31,6 +31,9 @@ struct gils_map gils SEC(".maps");
 extern const volatile __u64 threshold_ns;
 extern const volatile __u64 tick_ns;
 
+/* The loader can open watchpoints: until the kernel refuses one. */
+__u32 gil_guards; /* __: its type stands in the skeleton */
+
 /* What of these types is read here: the rest of the tree needs neither. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct sched_entity___gil {
@@ -39,19 +42,33 @@ struct sched_entity___gil {
 struct thread_struct___gil {
 	unsigned long fsbase;
 };
+struct task_io_accounting___gil {
+	u64 syscr;
+	u64 syscw;
+};
 struct task_struct___gil {
 	struct sched_entity___gil se;
 	struct thread_struct___gil thread;
+	struct task_io_accounting___gil ioac;
 };
 struct pt_regs___gil {
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long sp;
 };
 #pragma clang attribute pop
 
 static __always_inline u64 cpu_time(struct task_struct *task)
 {
 	return ((struct task_struct___gil *)task)->se.sum_exec_runtime;
+}
+
+/* read(2), write(2) and their like, since it began (CONFIG_TASK_XACCT). */
+static __always_inline u64 io_calls(struct task_struct *task)
+{
+	struct task_io_accounting___gil *io = &((struct task_struct___gil *)task)->ioac;
+
+	return bpf_core_field_exists(io->syscr) ? io->syscr + io->syscw : 0;
 }
 
 #ifdef __TARGET_ARCH_x86
@@ -67,6 +84,11 @@ static __always_inline u64 futex_of(struct task_struct *task)
 
 	return (s32)regs->orig_ax == FUTEX_NR ? regs->di : 0;
 }
+
+static __always_inline u64 stack_pointer(struct task_struct *task)
+{
+	return ((struct pt_regs___gil *)bpf_task_pt_regs(task))->sp;
+}
 #else
 static __always_inline u64 thread_pointer(struct task_struct *task)
 {
@@ -74,6 +96,11 @@ static __always_inline u64 thread_pointer(struct task_struct *task)
 }
 
 static __always_inline u64 futex_of(struct task_struct *task)
+{
+	return 0;
+}
+
+static __always_inline u64 stack_pointer(struct task_struct *task)
 {
 	return 0;
 }
@@ -186,7 +213,7 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 					   struct gil_thread *th, struct task_struct *task, u64 gil,
 					   u32 where, u32 flags)
 {
-	struct gil_look l = { .where = where };
+	struct gil_look l = { .where = where, .guards = READ_ONCE(gil_guards) };
 	struct gil_wait *w = &th->wait;
 	struct gil_past over = {};
 	u64 before;
@@ -202,7 +229,10 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 	}
 	if (gil && !w->since)
 		w->gil = gil;
-	if (where != GIL_ELSEWHERE && where != GIL_EXITS)
+	if (where == GIL_WAITS)
+		l.sp = stack_pointer(task);
+	l.io = io_calls(task);
+	if (where != GIL_ELSEWHERE && where != GIL_EXITS && where != GIL_TOUCHES)
 		read_gil(t, w->gil, task, &l);
 	before = w->since;
 	if (gil_observe(w, &l, &over))
@@ -285,6 +315,41 @@ __noinline int gil_exit(u32 proc)
 	return 0;
 }
 
+/*
+ * Attached to a watchpoint on the word of a GIL that who takes or releases it writes, for one
+ * thread that has waited for long. It fires in user space, once.
+ */
+SEC("perf_event")
+int gil_touched(void *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 *index = bpf_task_storage_get(&proc_of, task->group_leader, 0, 0);
+	struct event_gil *e;
+	struct gil_table *t;
+	struct gil_thread *th;
+	struct proc *p;
+
+	p = index ? bpf_map_lookup_elem(&procs, index) : NULL;
+	t = index ? bpf_map_lookup_elem(&gils, index) : NULL;
+	if (!p || !t || !READ_ONCE(p->live))
+		return 1;
+	th = find(t, task->pid);
+	if (th && gil_is_guarded(&th->wait))
+		observe_thread(p, t, th, task, 0, GIL_TOUCHES, 0);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNT_EVENTS_FULL);
+		return 1;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->type = EVENT_GIL_TOUCHED;
+	e->proc = p->handle;
+	e->now_ns = bpf_ktime_get_ns();
+	e->tid = thread_nr(task);
+	bpf_ringbuf_submit(e, 0);
+	return 1; /* the event counts it, and so does not fire again */
+}
+
 /* ---- in the timer ---------------------------------------------------------------------------- */
 
 /* Does the thread in place INDEX wait for this GIL? 1 or 0. */
@@ -341,8 +406,11 @@ static __always_inline bool tell_ends(struct proc *p, struct gil_thread *th)
 		e.start_ns = past;
 		e.end_ns = w->past.end;
 		e.holder = w->past.holder;
-		e.switches = w->past.switches;
+		e.held_ns = w->past.held;
+		e.moved = w->past.switches;
 		e.flags = w->past.flags;
+		e.kind = w->past.kind;
+		e.drops = w->past.drops;
 		if (!tell(p, &e))
 			return false;
 		if (told == past)
@@ -360,6 +428,41 @@ static __always_inline bool tell_ends(struct proc *p, struct gil_thread *th)
 		return false;
 	WRITE_ONCE(w->told, 0);
 	return true;
+}
+
+/* Has the loader open a watchpoint for a wait that may become too long. */
+static __always_inline void ask_for_guard(struct proc *p, struct gil_thread *th, u64 since,
+					  u64 paused, u32 index)
+{
+	struct event_gil e = {
+		.type = EVENT_GIL_HALF,
+		.gil = th->wait.gil,
+		.start_ns = since,
+		.tid = th->nr,
+		.index = index,
+	};
+	u64 half = since + threshold_ns / 2 + paused;
+
+	if (!READ_ONCE(gil_guards) || th->wait.asked == since)
+		return;
+	if ((s64)(pass.now - half) < 0)
+		judge_again_at(half);
+	else if (tell(p, &e))
+		th->wait.asked = since;
+}
+
+/* When the wait that is open is to be raised: with doubts only if its guard saw nothing for long
+ * enough. 0 = not as things are. */
+static __always_inline u64 due_at(struct gil_wait *w, u64 since, u64 paused)
+{
+	u64 due = since + threshold_ns + paused, quiet;
+
+	if (!READ_ONCE(w->doubts))
+		return due;
+	if (READ_ONCE(w->guarded) != since)
+		return 0;
+	quiet = READ_ONCE(w->guarded_at) + threshold_ns / 4;
+	return (s64)(quiet - due) > 0 ? quiet : due;
 }
 
 __noinline int gil_judge_thread(u32 proc, u32 index)
@@ -393,7 +496,12 @@ __noinline int gil_judge_thread(u32 proc, u32 index)
 	paused = p->pause.total - w->pause_base;
 	if (READ_ONCE(p->pause.since))
 		return 0;
-	due = since + threshold_ns + paused;
+	ask_for_guard(p, th, since, paused, index);
+	due = due_at(w, since, paused);
+	if (!due) {
+		pass.watchful = 1;
+		return 0;
+	}
 	if ((s64)(pass.now - due) < 0) {
 		judge_again_at(due);
 		return 0;
@@ -401,7 +509,11 @@ __noinline int gil_judge_thread(u32 proc, u32 index)
 	e.gil = w->gil;
 	e.start_ns = since;
 	e.holder = w->holder;
+	e.held_ns = w->held;
 	e.switches = w->switches;
+	e.moved = w->switches - w->first;
+	e.kind = gil_kind(w, pass.now);
+	e.drops = w->drops;
 	e.tid = th->nr;
 	e.waiting = gil_waiting(proc, w->gil);
 	if (tell(p, &e))

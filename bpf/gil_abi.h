@@ -16,9 +16,12 @@
 
 #include "bpf/gil_state.h"
 
-#define GIL_MAX 8 /* GILs of one process: one, and one for each subinterpreter that has its own */
+/* GILs of one process: one, and one for each subinterpreter that has its own */
+#define GIL_MAX 32
 #define GIL_THREADS 64 /* of one process that wait at once: a power of 2 */
 #define GIL_PROBES 8 /* places where the entry of a thread may be */
+
+#define GIL_LOCKED_AT 16 /* gil_words.locked: written by who takes or releases it */
 
 /* From gil_words on, x86-64 (glibc's pthread_cond_t and pthread_mutex_t): cond, mutex, switch_cond,
  * switch_mutex. */
@@ -44,20 +47,28 @@ struct gil_table {
 	struct gil_thread thread[GIL_THREADS];
 };
 
-/* EVENT_GIL_WAIT: raised. EVENT_GIL_END: over; also of one that was never raised (GIL_LONG). */
+/*
+ * EVENT_GIL_WAIT: raised. EVENT_GIL_END: over; also of one that was never raised (GIL_LONG).
+ * EVENT_GIL_HALF: open for half the threshold, and wants a guard. EVENT_GIL_TOUCHED: its guard has
+ * seen what it was for.
+ */
 struct event_gil {
 	__u32 type;
 	__u32 proc; /* handle of the process */
 	__u64 now_ns; /* when it was judged */
 	__u64 gil; /* address of its gil_words */
 	__u64 start_ns;
-	__u64 end_ns; /* EVENT_GIL_END */
+	__u64 end_ns; /* END */
 	__u64 holder; /* thread state: at the last wait */
-	__u64 switches; /* WAIT: switch_number at the last wait; END: how far it moved */
+	__u64 held_ns; /* since when it has had the GIL, as far as was seen */
+	__u64 switches; /* WAIT: switch_number at the last wait */
+	__u64 moved; /* how far it moved in the episode */
 	__u32 tid; /* in the loader's pid namespace, 0 = not in it */
 	__u32 waiting; /* WAIT: threads that wait for this GIL, this one among them */
 	__u32 flags; /* enum gil_flags */
-	__u32 pad;
+	__u32 kind; /* enum gil_kind */
+	__u32 drops; /* times that the holder let go and took it again, as far as was seen */
+	__u32 index; /* HALF: of the thread in gil_table */
 };
 
 #define GIL_ASSERT_AT(type, field, off) \
@@ -71,11 +82,16 @@ GIL_ASSERT_AT(event_gil, gil, 16);
 GIL_ASSERT_AT(event_gil, start_ns, 24);
 GIL_ASSERT_AT(event_gil, end_ns, 32);
 GIL_ASSERT_AT(event_gil, holder, 40);
-GIL_ASSERT_AT(event_gil, switches, 48);
-GIL_ASSERT_AT(event_gil, tid, 56);
-GIL_ASSERT_AT(event_gil, waiting, 60);
-GIL_ASSERT_AT(event_gil, flags, 64);
-_Static_assert(sizeof(struct event_gil) == 72, "event_gil");
+GIL_ASSERT_AT(event_gil, held_ns, 48);
+GIL_ASSERT_AT(event_gil, switches, 56);
+GIL_ASSERT_AT(event_gil, moved, 64);
+GIL_ASSERT_AT(event_gil, tid, 72);
+GIL_ASSERT_AT(event_gil, waiting, 76);
+GIL_ASSERT_AT(event_gil, flags, 80);
+GIL_ASSERT_AT(event_gil, kind, 84);
+GIL_ASSERT_AT(event_gil, drops, 88);
+GIL_ASSERT_AT(event_gil, index, 92);
+_Static_assert(sizeof(struct event_gil) == 96, "event_gil");
 _Static_assert(sizeof(struct gil_table) % 8 == 0, "an array of them can be mapped");
 
 #endif

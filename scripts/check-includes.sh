@@ -13,7 +13,7 @@ cd "$top" || exit 1
 		xargs -r grep -nHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"'
 } | awk '
 BEGIN {
-	leaf = "^bpf/([a-z0-9_]+_abi|stall_state)[.]h$"
+	leaf = "^bpf/([a-z0-9_]+_abi|[a-z]+_state)[.]h$"
 	skeleton = "|^perpetuo[.]skel[.]h$"
 
 	may["bpf"] = "^bpf/|^vmlinux[.]h$"

@@ -21,8 +21,6 @@
 #define MODULE "gil"
 #define NAME "GIL" /* of the tracker, in records */
 
-#define UNSURE_END "it may have gone on waiting after a moment with the GIL"
-
 #define SLEEP_TRIES 3
 #define MAX_WAITERS 4096 /* told and not over, of all targets */
 #define MAX_THREAD_NAME 80 /* a longer one would fill the sentence: its number stands there */
@@ -36,6 +34,7 @@ struct waiter {
 	pid_t tid; /* 0 = not in our pid namespace */
 	uint64_t covered_ns; /* up to then it was part of a stall that is over, 0 = it still is */
 	uint32_t threads; /* leads: most that waited at once */
+	struct source_gil wait; /* leads: as it was told, or seen since */
 	char name[MAX_THREAD_NAME]; /* leads */
 };
 
@@ -51,7 +50,7 @@ struct gil_judge {
 	struct waiter *waiter;
 	size_t nwaiters, cap;
 	struct {
-		uint64_t told, stale, victims, over, overflow;
+		uint64_t told, stale, victims, over, doubtful, overflow;
 	} count;
 };
 
@@ -170,19 +169,65 @@ static void name_thread(char out[MAX_THREAD_NAME], pid_t tid, const char *name)
 		snprintf(out, MAX_THREAD_NAME, "a thread");
 }
 
-/* "3 threads wait for the GIL; MainThread waited 201 ms for it while worker held it" */
-static void say_wait(struct err *note, const struct waiter *w, bool waits, uint64_t waited_ns,
-		     const char *holder)
+static const char *outcome_of(const struct source_gil *g)
 {
-	char others[48], held[MAX_THREAD_NAME + 16] = "";
+	return g->left ? "left" : g->unsure ? "unsure" : "got";
+}
+
+/* What is said of the GIL by UNTIL_NS, beside the sentence. */
+static void set_facts(struct stall *s, const struct waiter *w, uint64_t until_ns, bool ended)
+{
+	static const char *const kind[] = {
+		[GIL_HELD] = "held",
+		[GIL_RETAKEN] = "retaken",
+		[GIL_QUEUE] = "queue",
+	};
+	const struct source_gil *g = &w->wait;
+
+	s->gil = (struct report_gil){
+		.kind = kind[g->kind],
+		.switches = g->moved,
+		.drops = g->drops,
+		.held_ns = g->held_ns && until_ns > g->held_ns ? until_ns - g->held_ns : 0,
+		.waiting = w->threads,
+		.outcome = ended ? outcome_of(g) : NULL,
+	};
+}
+
+/* " while worker held it", and how */
+static void say_holder(char *out, size_t size, const struct waiter *w, const struct stall *s,
+		       uint64_t waited_ns)
+{
+	char holder[MAX_THREAD_NAME] = "its holder";
+	int n;
+
+	if (*s->thread)
+		name_thread(holder, s->tid, s->thread);
+	if (w->wait.kind == GIL_QUEUE)
+		n = snprintf(out, size, " in a queue, while it went to another thread %llu times",
+			     (unsigned long long)s->gil.switches);
+	else if (w->wait.kind == GIL_RETAKEN)
+		n = snprintf(out, size, " while %s let go and took it again %llu times", holder,
+			     (unsigned long long)s->gil.drops);
+	else
+		n = *s->thread ? snprintf(out, size, " while %s held it", holder) : 0;
+	if (n && w->wait.kind == GIL_HELD && s->gil.held_ns < waited_ns - waited_ns / 4)
+		snprintf(out + n, size - (size_t)n, ", for the last %.0f ms",
+			 (double)s->gil.held_ns / 1e6);
+}
+
+/* "3 threads wait for the GIL; MainThread waited 201 ms for it while worker held it" */
+static void say_wait(struct err *note, const struct waiter *w, const struct stall *s, bool waits,
+		     uint64_t waited_ns)
+{
+	char others[48], held[MAX_THREAD_NAME + 80] = "";
 
 	if (w->threads == 1)
 		snprintf(others, sizeof(others), "1 thread wait%s for the GIL", waits ? "s" : "ed");
 	else
 		snprintf(others, sizeof(others), "%u threads wait%s for the GIL", w->threads,
 			 waits ? "" : "ed");
-	if (*holder)
-		snprintf(held, sizeof(held), " while %s held it", holder);
+	say_holder(held, sizeof(held), w, s, waited_ns);
 	err_set(note, 0, "%s; %s waited %.0f ms for it%s", others, w->name, (double)waited_ns / 1e6,
 		held);
 }
@@ -237,9 +282,9 @@ static bool still_waits(const struct gil_judge *j, struct target *t, const struc
 static bool goes_on(void *judge, struct target *t, struct stall *s)
 {
 	const struct gil_judge *j = judge;
-	const struct waiter *w = find(judge, s->key.proc, s->key.word);
+	struct waiter *w = find(judge, s->key.proc, s->key.word);
 
-	if (!w || !j->bench->ops->gil_waits(j->bench->source, s->key.proc, w->start_ns))
+	if (!w || !j->bench->ops->gil_waits(j->bench->source, s->key.proc, w->start_ns, &w->wait))
 		return false;
 	if (!w->tid)
 		return true;
@@ -274,13 +319,13 @@ static void say(void *judge, const struct target *t, struct stall *s, uint64_t d
 		struct looks *l)
 {
 	const struct waiter *w = find(judge, s->key.proc, s->key.word);
-	char holder[MAX_THREAD_NAME] = "";
 
 	(void)t;
-	if (*s->thread)
-		name_thread(holder, s->tid, s->thread);
-	if (w && !l->note.text[0])
-		say_wait(&l->note, w, true, duration_ns, holder);
+	if (!w)
+		return;
+	set_facts(s, w, s->start_ns + duration_ns, false);
+	if (!l->note.text[0])
+		say_wait(&l->note, w, s, true, duration_ns);
 }
 
 static const struct stall_ops gil_ops = {
@@ -308,19 +353,30 @@ static struct stall *open_stall(struct gil_judge *j, const struct target *t,
 	return s;
 }
 
-static int tell_ended(struct gil_judge *j, struct target *t, struct stall *s,
-		      const struct waiter *w, uint64_t end_ns, bool unsure, struct err *err)
+/* How S ended, by W->wait. NOTE holds the sentence. */
+static struct stall_end end_of(struct stall *s, const struct waiter *w, struct err *note)
 {
-	struct stall_end end = { .ns = end_ns, .note = UNSURE_END };
-	char holder[MAX_THREAD_NAME] = "";
-	struct err note = { { 0 } };
+	const struct source_gil *g = &w->wait;
+	struct stall_end end = { .ns = g->end_ns, .note = note->text };
 
-	if (*s->thread)
-		name_thread(holder, s->tid, s->thread);
-	if (!unsure) {
-		say_wait(&note, w, false, end_ns > s->start_ns ? end_ns - s->start_ns : 0, holder);
-		end.note = note.text;
-	}
+	set_facts(s, w, g->end_ns, true);
+	if (g->unsure)
+		end.note = "it may have gone on waiting after a moment with the GIL";
+	else if (g->left)
+		end.note = "the thread that waited has ended";
+	else
+		say_wait(note, w, s, false, g->end_ns > s->start_ns ? g->end_ns - s->start_ns : 0);
+	return end;
+}
+
+static int tell_ended(struct gil_judge *j, struct target *t, struct stall *s, struct waiter *w,
+		      const struct source_event *ev, struct err *err)
+{
+	struct err note = { { 0 } };
+	struct stall_end end;
+
+	w->wait = ev->gil;
+	end = end_of(s, w, &note);
 	return life__ended(j->bench->life, t, s, &end, err);
 }
 
@@ -352,6 +408,7 @@ static int on_wait(struct gil_judge *j, struct target *t, const struct source_ev
 	}
 	w->leads = true;
 	w->threads = ev->gil.waiting ? ev->gil.waiting : 1;
+	w->wait = ev->gil;
 	name_thread(w->name, w->tid, NULL);
 	j->count.told++;
 	return life__detected(j->bench->life, t, s, ev, err);
@@ -361,20 +418,17 @@ static int on_wait(struct gil_judge *j, struct target *t, const struct source_ev
 static int tell_over(struct gil_judge *j, struct target *t, const struct source_event *ev,
 		     struct err *err)
 {
-	struct waiter w = { .threads = 1 };
+	struct waiter w = { .threads = 1, .wait = ev->gil };
 	struct stall *s = open_stall(j, t, ev);
-	struct stall_end end = { .ns = ev->gil.end_ns, .note = UNSURE_END };
 	struct err note = { { 0 } };
+	struct stall_end end;
 
 	if (!s)
 		return 0;
 	j->count.told++;
 	j->count.over++;
 	name_thread(w.name, ev->gil.tid, NULL);
-	if (!ev->gil.unsure) {
-		say_wait(&note, &w, false, ev->gil.end_ns - ev->gil.start_ns, "");
-		end.note = note.text;
-	}
+	end = end_of(s, &w, &note);
 	return life__over(j->bench->life, t, s,
 			  "no stacks: the wait was over before they could be taken", &end, err);
 }
@@ -410,6 +464,10 @@ static int on_end(struct gil_judge *j, struct target *t, const struct source_eve
 	struct stall *s;
 	int ret = 0;
 
+	if (!found && ev->gil.is_long && ev->gil.doubtful) {
+		j->count.doubtful++;
+		return 0;
+	}
 	if (!found && (!ev->gil.is_long || find_leader(j, ev->proc, ev->gil.words)))
 		return 0; /* it was not believed, or is part of what is told */
 	if (!found || !found->leads) {
@@ -427,7 +485,7 @@ static int on_end(struct gil_judge *j, struct target *t, const struct source_eve
 	drop(j, found);
 	cover(j, w.proc, w.words, ev->gil.end_ns);
 	s = policy__find(j->bench->policy, &key);
-	return s ? tell_ended(j, t, s, &w, ev->gil.end_ns, ev->gil.unsure, err) : 0;
+	return s ? tell_ended(j, t, s, &w, ev, err) : 0;
 }
 
 int gil_judge__event(struct gil_judge *j, struct target *t, const struct source_event *ev,
@@ -442,5 +500,6 @@ void gil_judge__stats(const struct gil_judge *j, struct strbuf *out)
 	strbuf_addf(out, "gil.over_before_seen %llu\n", (unsigned long long)j->count.over);
 	strbuf_addf(out, "gil.other_waiters %llu\n", (unsigned long long)j->count.victims);
 	strbuf_addf(out, "gil.stale %llu\n", (unsigned long long)j->count.stale);
+	strbuf_addf(out, "gil.doubtful %llu\n", (unsigned long long)j->count.doubtful);
 	strbuf_addf(out, "gil.too_many_waiters %llu\n", (unsigned long long)j->count.overflow);
 }

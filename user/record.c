@@ -24,6 +24,7 @@ int record__write(struct sink *sink, const struct record *r, struct err *err)
 		.start_exact = s->start_exact,
 		.end_exact = r->end_exact,
 		.note = r->note,
+		.gil = s->gil.kind ? &s->gil : NULL,
 		.rate_limited = r->rate_limited,
 		.suppressed = r->suppressed,
 	};

@@ -7,11 +7,12 @@ Prints one line "KEY VALUE" each:
 
     stalls    GIL stalls that were told
     false     of these, told of a time in which no thread of the target was kept waiting
-    missed    gaps of victims of a hog, twice the threshold, that no stall is in
+    missed    gaps of victims of a hog or a queue, twice the threshold, that no stall is in
     start_ms  how far a hog's stall is from the target's clock: its start; lower quartile
     total_ms  the same of its total
     open      stalls without an end, or ends without a beginning
     wrong     stalls of a hog whose responsible thread is not 'hog'
+    kind      stalls that are said to be of another kind than their step
 
 A gap also has the time in which its thread, ready to run, got no CPU: of a stall it is asked that it
 lies in a gap (SLACK_MS), and of some that they are nearly all of it.
@@ -22,7 +23,9 @@ import statistics
 import sys
 
 SLACK_MS = 10.0
-HOGS = ("hog", "sum", "regex", "quit")  # beside one victim; of several the queue is part of the gap
+HOGS = ("hog", "sum", "regex", "quit", "retake")  # beside one victim; of several the queue is part of the gap
+QUEUES = ("eight",)
+KINDS = {step: "held" for step in HOGS} | {"retake": "retaken", "eight": "queue"}
 
 
 def read_truth(path: str) -> "list[tuple[str, float, float]]":
@@ -43,7 +46,7 @@ def main() -> None:
     stalls = [r["stall"] for r in records if r.get("stall", {}).get("source") == "gil"]
     begun = {s["id"]: s for s in stalls if s["event"] == "detected"}
     ended = {s["id"]: s for s in stalls if s["event"] == "ended"}
-    out = {"stalls": len(begun), "false": 0, "missed": 0, "wrong": 0}
+    out = {"stalls": len(begun), "false": 0, "missed": 0, "wrong": 0, "kind": 0}
     out["open"] = len(set(begun) ^ set(ended))
 
     starts, totals, seen = [], [], []
@@ -55,14 +58,17 @@ def main() -> None:
             out["false"] += 1
             print(f"# false: {json.dumps(s)}")
             continue
-        if inside[0][0] not in HOGS:
+        step = inside[0][0]
+        kind = s["gil"] and s["gil"]["kind"]  # null: its process ended first
+        out["kind"] += kind not in (None, KINDS.get(step, kind))
+        if step not in HOGS:
             continue
         nearest = min(inside, key=lambda g: abs(g[1] - start) + abs(g[2] - g[1] - total))
         starts.append(abs(nearest[1] - start))
         totals.append(abs(nearest[2] - nearest[1] - total))
         out["wrong"] += begun.get(s["id"], s)["thread"] not in ("hog", None)
     for step, start, end in gaps:
-        if step in HOGS and end - start > 2 * threshold:
+        if step in HOGS + QUEUES and end - start > 2 * threshold:
             if not any(a < end and start < b for a, b in seen):
                 out["missed"] += 1
                 print(f"# missed: {step} {start} {end - start:.1f} ms")

@@ -13,6 +13,10 @@ Each STEP runs its threads anew:
     two      two threads compute
     yield    two threads give the GIL away all the time (sleep(0)), a third computes
     eight    eight threads compute
+    retake   'hog' keeps the GIL for 4.5 ms, lets go for a moment, and again, for SECONDS; 'victim'
+             computes
+    reads    two threads read one byte after the other (letting go of the GIL), two compute
+    receive  the same with an empty socket
     released one thread is in a C call of SECONDS that let go of the GIL; another computes
     quit     'hog' keeps the GIL for SECONDS; 'victim' ends as soon as it gets it
 
@@ -25,6 +29,7 @@ before the first step until that exists.
 import ctypes
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -137,8 +142,37 @@ def backtrack(seconds: float, times: int) -> None:
     time.sleep(0.15)
 
 
+def retake(seconds: float, times: int) -> None:
+    file = os.open("/dev/zero", os.O_RDONLY)
+    for _ in range(times):
+        time.sleep(0.15)
+        due = time.monotonic() + seconds
+        while time.monotonic() < due:
+            libc.usleep(4500)
+            os.read(file, 1)
+    os.close(file)
+
+
 def give_away() -> None:
     time.sleep(0)
+
+
+def reader():
+    file = os.open("/dev/zero", os.O_RDONLY)
+    return lambda: os.read(file, 1)
+
+
+def receiver():
+    end, _other = socket.socketpair()
+    end.setblocking(False)
+
+    def receive(_keep=_other) -> None:
+        try:
+            end.recv(1)
+        except BlockingIOError:
+            pass
+
+    return receive
 
 
 def quit_at_once(gaps: Gaps) -> None:
@@ -148,7 +182,7 @@ def quit_at_once(gaps: Gaps) -> None:
 
 
 def run_hogs(kind: str, seconds: float) -> None:
-    bodies = {"hog": (keep_the_gil, 3), "sum": (sum_of_range, 2), "regex": (backtrack, 2), "many": (keep_the_gil, 1)}
+    bodies = {"hog": (keep_the_gil, 3), "sum": (sum_of_range, 2), "regex": (backtrack, 2), "many": (keep_the_gil, 1), "retake": (retake, 2)}
     body, times = bodies[kind]
     names = [f"victim-{i}" for i in range(5)] if kind == "many" else ["victim"]
     with Gaps(kind, names) as gaps:
@@ -158,7 +192,7 @@ def run_hogs(kind: str, seconds: float) -> None:
 def run(step: str) -> None:
     kind, _, text = step.partition(":")
     seconds = float(text or 0.5)
-    if kind in ("hog", "sum", "regex", "many"):
+    if kind in ("hog", "sum", "regex", "many", "retake"):
         run_hogs(kind, seconds)
     elif kind in ("alone", "two", "eight"):
         count = {"alone": 1, "two": 2, "eight": 8}[kind]
@@ -166,6 +200,10 @@ def run(step: str) -> None:
             gaps.sleep(seconds)
     elif kind == "yield":
         with Gaps(kind, ["yield-0", "yield-1"], give_away), Gaps(kind, ["yield-2"]) as gaps:
+            gaps.sleep(seconds)
+    elif kind in ("reads", "receive"):
+        between = {"reads": reader, "receive": receiver}[kind]()
+        with Gaps(kind, [f"{kind}-0", f"{kind}-1"], between), Gaps(kind, [f"{kind}-2", f"{kind}-3"]) as gaps:
             gaps.sleep(seconds)
     elif kind == "released":
         with Gaps(kind, ["released"]) as gaps:

@@ -65,11 +65,112 @@ static void steps(void)
 	memset(&w, 0, sizeof(w));
 	wait_for_ms(&w, 10, 30, 7);
 	ok(see(&w, look(32 * MS, GIL_WAITS, 9), &over), "two steps: it may have had the GIL");
-	ok(over.flags & GIL_UNSURE, "that is not sure");
+	ok(over.flags & GIL_UNSURE, "that is not sure, where nothing can guard it");
 	is_int(over.since, 10 * MS, "what it waited is over");
 	is_int(w.since, 32 * MS, "and it waits anew");
 	is_int(w.first, 9, "from that number on");
 	ok(see(&w, look(40 * MS, GIL_WAITS, 3), &over), "a number that goes back proves nothing");
+}
+
+/* A wait of 20 ms, and what the thread does at 25 ms, when others have had the GIL twice. */
+static struct gil_wait waits_beside_others(struct gil_look *l)
+{
+	struct gil_wait w = { 0 };
+	struct gil_past over;
+
+	for (uint64_t ms = 5; ms < 25; ms += 5) {
+		*l = look(ms * MS, GIL_WAITS, 7);
+		l->sp = 0x7000;
+		l->io = 3;
+		l->cpu = (ms / 5) * 40000; /* a lost turn */
+		see(&w, *l, &over);
+	}
+	l->now = 25 * MS;
+	l->cpu += 40000;
+	l->words.switches = 9;
+	l->guards = 1;
+	return w;
+}
+
+static void doubts(void)
+{
+	struct gil_look l;
+	struct gil_past over;
+	struct gil_wait w = waits_beside_others(&l);
+
+	ok(!see(&w, l, &over) && w.since == 5 * MS, "two steps by others: the wait goes on");
+	is_int(w.doubts, 1, "with a doubt");
+	l.now = 30 * MS;
+	see(&w, l, &over);
+	is_int(w.doubts, 1, "a turn that was lost for certain adds none");
+	l.where = GIL_ELSEWHERE;
+	ok(see(&w, l, &over) && over.flags & GIL_DOUBTFUL, "nobody guarded it: that is said");
+
+	w = waits_beside_others(&l);
+	l.sp = 0x7100;
+	ok(see(&w, l, &over) && !(over.flags & GIL_UNSURE),
+	   "another stack pointer: it had the GIL");
+	is_int(w.since, 25 * MS, "and waits anew");
+	w = waits_beside_others(&l);
+	l.io = 4;
+	ok(see(&w, l, &over) && !(over.flags & GIL_UNSURE), "it has read something: likewise");
+	w = waits_beside_others(&l);
+	l.cpu += 100000;
+	ok(see(&w, l, &over) && over.flags & GIL_UNSURE,
+	   "more CPU time than losing takes: probably");
+}
+
+static void guarded(void)
+{
+	struct gil_look l;
+	struct gil_past over;
+	struct gil_wait w = waits_beside_others(&l);
+
+	w.guarded = w.since;
+	l.cpu += 100000;
+	ok(!see(&w, l, &over) && !w.doubts, "a guard that saw nothing: no doubt");
+	l.now = 33 * MS;
+	l.where = GIL_TOUCHES;
+	l.cpu += 3 * MS; /* the scheduler has not counted all of it yet: no matter */
+	ok(see(&w, l, &over) && !w.since, "the guard sees it take the GIL: over");
+	is_int(over.end, 33 * MS, "just then");
+	is_int(over.flags, 0, "without a doubt");
+	w = waits_beside_others(&l);
+	l.where = GIL_EXITS;
+	ok(see(&w, l, &over) && over.flags & GIL_LEFT, "a thread that ends is said to have left");
+}
+
+/* Waits for MS_EACH at a time, up to TO; switch_number moves by one every MOVES waits. */
+static void waits_of(struct gil_wait *w, uint64_t to, double ms_each, int moves)
+{
+	struct gil_past over;
+	uint64_t switches = 7;
+	int n = 0;
+
+	*w = (struct gil_wait){ 0 };
+	for (double ms = 5; ms < (double)to; ms += ms_each) {
+		see(w, look((uint64_t)(ms * MS), GIL_WAITS, switches), &over);
+		if (moves && ++n % moves == 0)
+			switches++;
+	}
+}
+
+static void kinds(void)
+{
+	struct gil_wait w;
+
+	waits_of(&w, 205, 5.05, 0);
+	is_int(gil_kind(&w, 205 * MS), GIL_HELD, "each wait ran its time: one does not let go");
+	waits_of(&w, 205, 4.5, 0);
+	is_int(gil_kind(&w, 205 * MS), GIL_RETAKEN,
+	       "woken and lost: one lets go and takes it again");
+	ok(w.drops > 30, "which is counted");
+	waits_of(&w, 205, 5.05, 1);
+	is_int(gil_kind(&w, 205 * MS), GIL_QUEUE, "it goes from one to the next: a queue");
+	waits_of(&w, 205, 5.05, 30);
+	is_int(gil_kind(&w, 205 * MS), GIL_HELD, "once in the middle: who has it now holds it");
+	waits_of(&w, 55, 5.05, 1);
+	is_int(gil_kind(&w, 500 * MS), GIL_HELD, "a queue, and then one that does not let go");
 }
 
 static void unreadable(void)
@@ -179,9 +280,12 @@ static void waited(void)
 
 int main(void)
 {
-	plan(43);
+	plan(62);
 	hog();
 	steps();
+	doubts();
+	guarded();
+	kinds();
 	unreadable();
 	preempted();
 	dropped();

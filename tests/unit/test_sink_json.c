@@ -91,7 +91,7 @@ static void exact_text(void)
 	       "\"start_time\":\"2026-11-21T13:42:23.922056+00:00\","
 	       "\"start_monotonic_ns\":88201400000,\"reported_monotonic_ns\":88402800000,"
 	       "\"duration_ms\":201.4,\"start_exact\":true,\"end_exact\":false,"
-	       "\"stack_consistent\":true,\"suppressed\":0,\"note\":\"\",\"task\":\"serve-17\","
+	       "\"stack_consistent\":true,\"suppressed\":0,\"note\":\"\",\"task\":\"serve-17\",\"gil\":null,"
 	       "\"threads\":[{\"name\":\"MainThread\",\"tid\":1240,\"ident\":139637976731648,"
 	       "\"state\":\"blocked\",\"holds_gil\":false,\"exact\":true,\"note\":\"\",\"cut\":0,"
 	       "\"task\":\"serve-17\",\"responsible\":true,\"same\":false}]},"

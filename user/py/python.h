@@ -167,7 +167,7 @@ int python__record(pid_t pid, struct python **out, struct recorder **rec, struct
 int python__open_recording(const struct recording *r, struct mem *mem, struct python **out,
 			   struct err *err);
 
-#define PY_MAX_GILS 8
+#define PY_MAX_GILS 32
 
 /* Where the GILs are. One, or one for each subinterpreter that has its own (3.12). */
 struct py_gils {

@@ -10,7 +10,7 @@
  *		"thread":"MainThread","start_time":"2026-11-21T13:42:23.922056+00:00",
  *		"start_monotonic_ns":88201400000,"reported_monotonic_ns":88402800000,
  *		"duration_ms":201.4,"start_exact":true,"end_exact":false,"stack_consistent":true,
- *		"suppressed":0,"note":"","task":"serve-17",
+ *		"suppressed":0,"note":"","task":"serve-17","gil":null,
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"holds_gil":false,"exact":true,"note":"","cut":0,"task":"serve-17",
  *			"responsible":true,"same":false}]},
@@ -215,11 +215,23 @@ static json_t *stalled_task(const struct report_stall *r)
 	return known_text(r->nthreads && t->responsible ? t->task : NULL);
 }
 
+static json_t *gil(const struct report_stall *r)
+{
+	const struct report_gil *g = r->gil;
+
+	if (!g)
+		return json_null();
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", g->kind, "switches",
+			 count(g->switches), "drops", count(g->drops), "held_ms",
+			 millis(g->held_ns), "waiting", count(g->waiting), "outcome",
+			 r->event == REPORT_ENDED ? known_text(g->outcome) : json_null());
+}
+
 /* THREADS is taken over. */
 static json_t *stall(const struct report_stall *r, json_t *threads)
 {
 	return json_pack("{s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o,"
-			 " s:o, s:o, s:o}",
+			 " s:o, s:o, s:o, s:o}",
 			 "id", text(r->id), "event", event_name(r->event), "source",
 			 text(r->source), "pid", (int)r->pid, "tid", known_tid(r->tid), "thread",
 			 *r->thread ? text(r->thread) : json_null(), "start_time",
@@ -228,7 +240,7 @@ static json_t *stall(const struct report_stall *r, json_t *threads)
 			 millis(r->duration_ns), "start_exact", r->start_exact, "end_exact",
 			 r->event == REPORT_ENDED && r->end_exact, "stack_consistent",
 			 r->stacks_consistent, "suppressed", count(r->suppressed), "note",
-			 text(r->note), "task", stalled_task(r), "threads", threads);
+			 text(r->note), "task", stalled_task(r), "gil", gil(r), "threads", threads);
 }
 
 static int add_bytes(const char *data, size_t len, void *ctx)

@@ -99,6 +99,7 @@ static int configure(struct source *s, struct err *err)
 	skel->rodata->proc_cnt = s->opts.max_procs;
 	bpf_program__set_autoload(skel->progs.slots_tick, s->perf);
 	bpf_program__set_autoload(skel->progs.pywalk_once, s->perf);
+	bpf_program__set_autoload(skel->progs.gil_touched, s->perf);
 	bpf_program__set_autoload(skel->progs.slots_tick_hrtimer, !s->perf);
 	if (bpf_map__set_max_entries(skel->maps.segments, segments) ||
 	    bpf_map__set_max_entries(skel->maps.procs, s->opts.max_procs) ||
@@ -184,6 +185,8 @@ static void on_gil(struct source *s, uint32_t proc, const struct event_gil *e)
 {
 	struct source_event ev = { .proc = proc };
 
+	if (bpf_gil__guard(s, proc, e))
+		return;
 	bpf_gil__event(s, e, &ev);
 	tell(s, &ev, e->now_ns);
 }
@@ -210,6 +213,8 @@ static int on_record(void *ctx, void *data, size_t len)
 		break;
 	case EVENT_GIL_WAIT:
 	case EVENT_GIL_END:
+	case EVENT_GIL_HALF:
+	case EVENT_GIL_TOUCHED:
 		if (len >= sizeof(struct event_gil))
 			on_gil(s, proc, data);
 		break;
@@ -347,6 +352,7 @@ static int bpf_dispatch(struct source *s)
 		ret = ring_buffer__consume(s->events);
 		tell_lost(s);
 	}
+	bpf_gil__flush(s, on_gil);
 	return ret < 0 ? ret : 0;
 }
 
@@ -377,6 +383,7 @@ static void bpf_stats(struct source *s, struct strbuf *out)
 	stats_line(out, "wakes", s->wakes);
 	stats_line(out, "events", s->told);
 	stats_line(out, "reads_by_loader", s->reread);
+	stats_line(out, "gil_guards", s->guards_opened);
 	if (read_counts(s, &c))
 		return;
 	for (int i = 0; i < COUNT_MAX; i++)

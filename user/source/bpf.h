@@ -37,6 +37,16 @@ struct ticks {
 	int uevent_fd; /* tells when a CPU comes online, -1 = nobody does */
 };
 
+#define GIL_GUARDS 64 /* watchpoints that are open at once */
+
+struct gil_guard {
+	uint32_t proc;
+	uint32_t index; /* of the thread in gil_table */
+	uint64_t start_ns; /* of the wait that it guards */
+	pid_t tid;
+	int fd;
+};
+
 struct source {
 	struct source_opts opts;
 	source_event_fn fn;
@@ -57,6 +67,8 @@ struct source {
 	struct walk *walk; /* mapped */
 	struct gil_table *gils; /* mapped: opts.max_procs */
 	size_t gils_len;
+	struct gil_guard guard[GIL_GUARDS]; /* oldest first, or nearly so */
+	size_t nguards;
 	struct watched *target; /* opts.max_procs */
 	struct ticks ticks;
 
@@ -71,6 +83,7 @@ struct source {
 	uint64_t wakes; /* dispatches that had something to do */
 	uint64_t told;
 	uint64_t reread;
+	uint64_t guards_opened;
 };
 
 /* The clock of the programs: bpf_ktime_get_ns(). */
@@ -97,8 +110,15 @@ int bpf_gil__open(struct source *s, struct err *err); /* after the load */
 void bpf_gil__close(struct source *s);
 void bpf_gil__reset(struct source *s, uint32_t proc); /* before the index is used again */
 int bpf_gil__set(struct source *s, uint32_t proc, const struct py_gils *gils, struct err *err);
-bool bpf_gil__waits(const struct source *s, uint32_t proc, uint64_t start_ns);
+bool bpf_gil__waits(const struct source *s, uint32_t proc, uint64_t start_ns,
+		    struct source_gil *now);
 void bpf_gil__event(const struct source *s, const struct event_gil *e, struct source_event *out);
+/* TELLs the ends that the kernel had yet to tell of processes that have ended. */
+void bpf_gil__flush(struct source *s,
+		    void (*tell)(struct source *s, uint32_t proc, const struct event_gil *e));
+void bpf_gil__drop_guards(struct source *s, uint32_t proc);
+/* Opens or closes the guard of a thread, as E says. True: E is about nothing else. */
+bool bpf_gil__guard(struct source *s, uint32_t proc, const struct event_gil *e);
 
 /* bpf_tick.c */
 bool ticks_allowed(void); /* may we open a cpu-clock event on a CPU? */

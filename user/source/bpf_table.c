@@ -243,6 +243,7 @@ void bpf_table__remove(struct source *s, uint32_t proc)
 	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.proc_of), &t->pidfd);
 	cnt = segments_of(s, proc, index);
 	drop_segments(s, index, cnt);
+	bpf_gil__drop_guards(s, proc);
 	watched__clear(t);
 	set_used(s);
 }

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "bpf/gil_state.h"
 #include "py/python.h"
 
 #define SOURCE_MAX_PROCS 256 /* processes watched at once */
@@ -34,6 +35,23 @@ enum source_event_type {
 	SOURCE_LOST, /* records did not fit: count in `lost` */
 };
 
+/* A wait for a GIL. */
+struct source_gil {
+	uint64_t words; /* which: as in py_gils */
+	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC here; the start tells waits apart */
+	uint64_t switches; /* WAIT: its switch_number at the last sleep */
+	uint64_t moved; /* by how much that moved since the start */
+	uint64_t held_ns; /* since then, as far as was seen, who has it has had it */
+	pid_t tid; /* who waits; 0 = not in our pid namespace */
+	uint32_t waiting; /* WAIT: how many wait for it, this one among them */
+	uint32_t drops; /* times that its holder let go and took it again */
+	enum gil_kind kind;
+	bool is_long; /* END: for the threshold */
+	bool unsure; /* END: it may have gone on waiting */
+	bool doubtful; /* END: it may have had the GIL in the middle */
+	bool left; /* END: its thread has ended */
+};
+
 struct source_event {
 	enum source_event_type type;
 	uint32_t proc; /* as given to source__add */
@@ -46,16 +64,7 @@ struct source_event {
 	bool on_cpu; /* a thread of the target ran meanwhile: the verdict may be stale */
 	bool paused; /* the target was stopped at some time during the section */
 	uint64_t lost;
-	struct {
-		uint64_t words; /* which: as in py_gils */
-		uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC here; the start tells waits apart */
-		uint64_t switches; /* WAIT: its switch_number at the last sleep; END: by how much it
-				      moved */
-		pid_t tid; /* who waits; 0 = not in our pid namespace */
-		uint32_t waiting; /* WAIT: how many wait for it, this one among them */
-		bool is_long; /* END: for the threshold */
-		bool unsure; /* END: it may have gone on waiting */
-	} gil;
+	struct source_gil gil;
 };
 
 struct source_opts {
@@ -108,9 +117,11 @@ struct source_ops {
 
 	/*
 	 * Does the wait that began at START_NS (a SOURCE_GIL_WAIT told before) go on, as far as was
-	 * seen? There where set_gils is.
+	 * seen? Then NOW gets what is known of it now: moved, held_ns, drops, kind. There where
+	 * set_gils is.
 	 */
-	bool (*gil_waits)(const struct source *s, uint32_t proc, uint64_t start_ns);
+	bool (*gil_waits)(const struct source *s, uint32_t proc, uint64_t start_ns,
+			  struct source_gil *now);
 
 	/*
 	 * Replace the GILs of PROC whose waiters are watched. NULL if this backend has no such

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "stall/report.h"
 #include "stall/trail.h"
 
 #define POLICY_MAX_OPEN 4096 /* open stalls; more are counted, not told */
@@ -41,6 +42,7 @@ struct stall {
 	const struct stall_ops *ops; /* the caller's: who knows more of it (life.h) */
 	void *judge; /* likewise */
 	uint64_t value; /* likewise: what stood in its slot when it was judged */
+	struct report_gil gil; /* likewise; .kind NULL: it is about no GIL */
 	pid_t pid;
 	pid_t tid; /* responsible thread when it was detected, 0 = unknown */
 	char *thread; /* its name, "" = unknown */

@@ -66,6 +66,16 @@ enum report_event {
 	REPORT_ENDED,
 };
 
+/* Of a stall of threads that wait for the GIL. */
+struct report_gil {
+	const char *kind; /* "held", "retaken", "queue" */
+	uint64_t switches; /* times that it went to another thread, from start to end */
+	uint64_t drops; /* times that the holder let go and took it again, as far as was seen */
+	uint64_t held_ns; /* for so long its holder has had it, as far as was seen */
+	uint32_t waiting; /* threads that wait for it, or did when it was told */
+	const char *outcome; /* ENDED: "got", "left", "unsure"; else NULL */
+};
+
 /* One record in the life of a stall. */
 struct report_stall {
 	enum report_event event;
@@ -81,6 +91,7 @@ struct report_stall {
 	uint64_t duration_ns; /* so far; of an ended stall the total */
 	bool start_exact; /* by the target's own stamp; else by observation */
 	bool end_exact; /* ENDED: likewise */
+	const struct report_gil *gil; /* NULL: it is about no GIL */
 	const char *note; /* "" or one sentence: why there is no stack, its thread has ended, ... */
 	bool rate_limited; /* the stacks are left out because of --traceback-suppress */
 	uint64_t
