@@ -37,6 +37,47 @@ static void image(void)
 	mem__free(m);
 }
 
+/* The same results as one by one, whatever lies where. */
+static void any_order(void)
+{
+	enum { LEN = 5 * PAGE, CNT = 600, ROUNDS = 200 };
+	static uint8_t data[LEN], one[CNT][80], any[CNT][80];
+	static struct mem_range a[CNT], b[CNT];
+	struct image im = { 0x10000, data, LEN - 100, 0 };
+	struct mem *m = image_mem(&im);
+	size_t wrong = 0, calls;
+
+	srand(1);
+	for (size_t i = 0; i < LEN; i++)
+		data[i] = (uint8_t)rand();
+	for (size_t round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < CNT; i++) {
+			uint64_t addr = 0x10000 - 50 + (uint64_t)rand() % LEN;
+			size_t len = (size_t)rand() % (round % 2 ? 80 : 9);
+
+			a[i] = (struct mem_range){ addr, one[i], len, 99 };
+			b[i] = (struct mem_range){ addr, any[i], len, 99 };
+		}
+		if (mem__readv(m, a, CNT) != mem__readv_any(m, b, CNT))
+			wrong++;
+		for (size_t i = 0; i < CNT; i++)
+			if (a[i].err != b[i].err || (!a[i].err && memcmp(one[i], any[i], a[i].len)))
+				wrong++;
+	}
+	is_int((int64_t)wrong, 0, "ranges that are joined are read as they are alone");
+	for (size_t i = 0; i < 200; i++)
+		a[i] = (struct mem_range){ 0x10000 + 16 * i, one[i], 8, 99 };
+	calls = mem__stats(m)->ranges;
+	is_int(mem__readv_any(m, a, 200), 0, "two hundred in one page");
+	is_int((int64_t)(mem__stats(m)->ranges - calls), 1, "are one");
+	a[0] = (struct mem_range){ UINT64_MAX - 3, one[0], 8, 99 };
+	a[1] = (struct mem_range){ UINT64_MAX - 2, one[1], 2, 99 };
+	a[2] = (struct mem_range){ 0x10000, one[2], 8, 99 };
+	is_int(mem__readv_any(m, a, 3), -EFAULT, "addresses that overflow");
+	ok(a[0].err && a[1].err && !a[2].err, "are refused, and nothing else is");
+	mem__free(m);
+}
+
 static void own(void)
 {
 	uint8_t *map =
@@ -105,8 +146,9 @@ static void other(void)
 
 int main(void)
 {
-	plan(9 + 6 + 7);
+	plan(9 + 5 + 6 + 7);
 	image();
+	any_order();
 	own();
 	other();
 	return done();

@@ -16,11 +16,23 @@
 #include "proc/task.h"
 
 #define BATCH 256 /* ranges of one system call: 8 KiB of iovecs on the stack */
+#define PAGE 4096
+#define MAX_GAP 1024 /* bytes between two ranges that are read as one */
+
+/* Ranges of one batch, sorted, and the bytes of those that are read together. */
+struct scratch {
+	struct mem_range *sorted[BATCH];
+	struct mem_range joined[BATCH];
+	size_t last[BATCH]; /* of `sorted`: the last one that joined[i] holds */
+	size_t used; /* of `bytes` */
+	uint8_t bytes[64u << 10];
+};
 
 struct mem {
 	const struct mem_ops *ops;
 	void *ctx; /* owned: ops->free */
 	struct memo *memo; /* told of all that is read, NULL = nobody is */
+	struct scratch *scratch; /* of mem__readv_any(), made when it is needed */
 	struct mem_stats stats;
 };
 
@@ -222,6 +234,7 @@ void mem__free(struct mem *m)
 		return;
 	if (m->ops->free)
 		m->ops->free(m->ctx);
+	free(m->scratch);
 	free(m);
 }
 
@@ -257,6 +270,7 @@ int mem__readv(struct mem *m, struct mem_range *range, size_t cnt)
 
 	for (size_t i = 0; i < cnt; i += n) {
 		n = cnt - i < BATCH ? cnt - i : BATCH;
+		m->stats.ranges += n;
 		for (size_t k = i; k < i + n; k++)
 			m->stats.bytes += range[k].len;
 		ret = read_batch(m, range + i, n);
@@ -264,6 +278,106 @@ int mem__readv(struct mem *m, struct mem_range *range, size_t cnt)
 			memo__note(m->memo, &range[k]);
 		if (ret && ret != -EFAULT) {
 			for (size_t k = i + n; k < cnt; k++)
+				range[k].err = ret;
+			return ret;
+		}
+		err = ret ? ret : err;
+	}
+	return err;
+}
+
+/* ---- ranges in any order --------------------------------------------------------------------- */
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct mem_range *x = *(struct mem_range *const *)a;
+	const struct mem_range *y = *(struct mem_range *const *)b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* Can what reaches from START to END hold R, too, without leaving its page? *END is then moved. */
+static bool joins(const struct scratch *sc, uint64_t start, uint64_t *end,
+		  const struct mem_range *r)
+{
+	uint64_t page_end = start - start % PAGE + PAGE, to;
+
+	if (*end > page_end || r->addr >= page_end || r->len > page_end - r->addr ||
+	    r->addr > *end + MAX_GAP)
+		return false;
+	to = r->addr + r->len > *end ? r->addr + r->len : *end;
+	if (to - start > sizeof(sc->bytes) - sc->used)
+		return false;
+	*end = to;
+	return true;
+}
+
+/* Joins neighbours of sorted[0..CNT). Returns how many ranges are left. */
+static size_t join(struct scratch *sc, size_t cnt)
+{
+	size_t n = 0;
+
+	sc->used = 0;
+	for (size_t i = 0; i < cnt; i++, n++) {
+		struct mem_range *out = &sc->joined[n];
+		uint64_t start = sc->sorted[i]->addr, end = start + sc->sorted[i]->len;
+		size_t first = i;
+
+		*out = *sc->sorted[i];
+		/* what wraps around is for the read to refuse, alone */
+		while (end >= start && i + 1 < cnt && joins(sc, start, &end, sc->sorted[i + 1]))
+			i++;
+		if (i > first) {
+			out->buf = sc->bytes + sc->used;
+			out->len = end - start;
+			sc->used += out->len;
+		}
+		sc->last[n] = i;
+	}
+	return n;
+}
+
+/* What was read together goes where it was wanted. */
+static void spread(struct scratch *sc, size_t n)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct mem_range *in = &sc->joined[i];
+
+		for (; k <= sc->last[i]; k++) {
+			struct mem_range *r = sc->sorted[k];
+
+			r->err = 0;
+			if (r->buf != in->buf)
+				memcpy(r->buf, (uint8_t *)in->buf + (r->addr - in->addr), r->len);
+		}
+	}
+}
+
+int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt)
+{
+	int err = 0, ret;
+	size_t n, joined;
+
+	if (!m->scratch)
+		m->scratch = malloc(sizeof(*m->scratch));
+	if (!m->scratch)
+		return mem__readv(m, range, cnt);
+	for (size_t i = 0; i < cnt; i += n) {
+		n = cnt - i < BATCH ? cnt - i : BATCH;
+		for (size_t k = 0; k < n; k++)
+			m->scratch->sorted[k] = &range[i + k];
+		qsort(m->scratch->sorted, n, sizeof(m->scratch->sorted[0]), by_addr);
+		joined = join(m->scratch, n);
+		ret = mem__readv(m, m->scratch->joined, joined);
+		/* something is not there, or (of a recording) not all of a page: each for itself */
+		if (ret == -EFAULT)
+			ret = mem__readv(m, range + i, n);
+		else if (!ret)
+			spread(m->scratch, joined);
+		if (ret && ret != -EFAULT) {
+			for (size_t k = i; k < cnt; k++)
 				range[k].err = ret;
 			return ret;
 		}

@@ -26,6 +26,7 @@ struct mem_range {
 
 struct mem_stats {
 	uint64_t calls; /* system calls */
+	uint64_t ranges; /* in them */
 	uint64_t bytes; /* asked for */
 	uint64_t faults; /* ranges that were not there */
 };
@@ -66,6 +67,12 @@ int mem__read_u64(struct mem *m, uint64_t addr, uint64_t *out);
  * -ESRCH or -EPERM when nothing can be read any more (then every range.err is set).
  */
 int mem__readv(struct mem *m, struct mem_range *range, size_t cnt);
+
+/*
+ * The same for ranges that need not be read in their order, nor at one moment: those that lie close
+ * together in one page are read as one, since each range costs more than its bytes.
+ */
+int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt);
 
 /*
  * 0 while the memory that was opened exists; -ESRCH once the process has ended or has executed

@@ -124,5 +124,6 @@ bool memo__holds(struct memo *memo, struct mem *m)
 						     .buf = memo->now + k->at,
 						     .len = k->len };
 	}
-	return !mem__readv(m, memo->range, memo->cnt) && !memcmp(memo->now, memo->bytes, memo->len);
+	return !mem__readv_any(m, memo->range, memo->cnt) &&
+	       !memcmp(memo->now, memo->bytes, memo->len);
 }

@@ -178,44 +178,47 @@ static int reserve(struct code_cache *cache, size_t len)
 	return 0;
 }
 
-/* Clears the entries in LIST whose contents are no longer what the target has. */
-static int compare(struct code_cache *cache, struct entry **list, size_t cnt)
+/* Can its contents be compared, and have they not been in this walk? */
+static bool is_due(const struct code_cache *cache, const struct entry *e)
+{
+	return e->ok && !e->fleeting && e->compared != cache->walk;
+}
+
+/*
+ * One call for the heads of work[0..CNT), and behind each of those that are due what is cached of
+ * it, as the target has it now.
+ */
+static int read_heads(struct code_cache *cache, size_t cnt)
 {
 	size_t total = 0, at = 0, n = 0;
-	int err;
 
 	for (size_t i = 0; i < cnt; i++)
-		for (size_t k = 0; k < BLOBS; k++)
-			total += list[i]->blob[k].len;
+		for (size_t k = 0; is_due(cache, cache->work[i]) && k < BLOBS; k++)
+			total += cache->work[i]->blob[k].len;
 	if (reserve(cache, total))
 		return -ENOMEM;
 	for (size_t i = 0; i < cnt; i++) {
-		for (size_t k = 0; k < BLOBS; k++) {
-			struct blob *b = &list[i]->blob[k];
+		const struct entry *e = cache->work[i];
+
+		cache->range[n++] = (struct mem_range){ e->code.addr, cache->head[i],
+							cache->target->layout.code.span, 0 };
+		for (size_t k = 0; is_due(cache, e) && k < BLOBS; k++) {
+			const struct blob *b = &e->blob[k];
 
 			cache->range[n++] =
 				(struct mem_range){ b->addr, cache->scratch + at, b->len, 0 };
 			at += b->len;
 		}
 	}
-	err = mem__readv(cache->target->mem, cache->range, n);
-	if (err && err != -EFAULT)
-		return err;
-	for (size_t i = 0; i < cnt; i++) {
-		bool same = true;
+	return mem__readv_any(cache->target->mem, cache->range, n);
+}
 
-		for (size_t k = 0; k < BLOBS; k++) {
-			struct mem_range *r = &cache->range[i * BLOBS + k];
-
-			if (r->err || memcmp(r->buf, list[i]->blob[k].data, r->len))
-				same = false;
-		}
-		if (same)
-			list[i]->compared = cache->walk;
-		else
-			entry_clear(cache, list[i]);
-	}
-	return 0;
+static bool same_blobs(const struct entry *e, const struct mem_range *now)
+{
+	for (size_t k = 0; k < BLOBS; k++)
+		if (now[k].err || memcmp(now[k].buf, e->blob[k].data, now[k].len))
+			return false;
+	return true;
 }
 
 /* ---- reading what is not cached -------------------------------------------------------------- */
@@ -405,37 +408,37 @@ static ssize_t gather(struct code_cache *cache, const struct stack *s,
 }
 
 /*
- * Reads the heads of work[0..CNT). Entries that are no code objects (any more) are cleared; of the
- * others those that must be read come first in work[] (returned number), then those that must be
- * compared (*COMPARE).
+ * Looks at work[0..CNT) again. Entries that are no code objects (any more) are cleared; those that
+ * are not cached, or not any more, come first in work[] (returned number).
  */
-static ssize_t sort_out(struct code_cache *cache, size_t cnt, struct entry **compare_list,
-			size_t *compare_cnt)
+static ssize_t sort_out(struct code_cache *cache, size_t cnt)
 {
 	const struct py_target *t = cache->target;
+	struct mem_range *r = cache->range;
 	size_t fetch_cnt = 0;
 	struct entry *e;
 	struct key k;
 	int err;
 
-	*compare_cnt = 0;
-	for (size_t i = 0; i < cnt; i++)
-		cache->range[i] = (struct mem_range){ cache->work[i]->code.addr, cache->head[i],
-						      t->layout.code.span, 0 };
-	err = mem__readv(t->mem, cache->range, cnt);
+	err = read_heads(cache, cnt);
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < cnt; i++) {
+		const struct mem_range *head = r;
+		bool due;
+
 		e = cache->work[i];
-		if (cache->range[i].err || parse_key(&t->layout, cache->head[i], &k) ||
+		due = is_due(cache, e);
+		r += due ? 1 + BLOBS : 1;
+		if (head->err || parse_key(&t->layout, cache->head[i], &k) ||
 		    k.type != t->code_type) {
 			entry_clear(cache, e);
 			continue;
 		}
 		e->copies = parse_copies(&t->layout, cache->head[i]);
-		if (e->ok && !e->fleeting && !memcmp(&e->key, &k, sizeof(k))) {
-			if (e->compared != cache->walk)
-				compare_list[(*compare_cnt)++] = e;
+		if (e->ok && !e->fleeting && !memcmp(&e->key, &k, sizeof(k)) &&
+		    (!due || same_blobs(e, head + 1))) {
+			e->compared = cache->walk;
 			continue;
 		}
 		entry_clear(cache, e);
@@ -506,8 +509,6 @@ static size_t with_copies(struct code_cache *cache, const struct stack *s,
 int code_cache__load(struct code_cache *cache, const struct stack *s,
 		     const struct code *out[PY_MAX_FRAMES])
 {
-	struct entry *compare_list[PY_MAX_FRAMES];
-	size_t compare_cnt, fetch_cnt;
 	ssize_t n;
 	int err;
 
@@ -515,18 +516,10 @@ int code_cache__load(struct code_cache *cache, const struct stack *s,
 		clear(cache);
 	n = gather(cache, s, out);
 	if (n > 0)
-		n = sort_out(cache, (size_t)n, compare_list, &compare_cnt);
-	else
-		compare_cnt = 0;
+		n = sort_out(cache, (size_t)n);
 	if (n < 0)
 		return (int)n;
-	fetch_cnt = (size_t)n;
-	err = compare_cnt ? compare(cache, compare_list, compare_cnt) : 0;
-	for (size_t i = 0; !err && i < compare_cnt; i++)
-		if (!compare_list[i]->ok)
-			cache->work[fetch_cnt++] = compare_list[i];
-	if (!err && fetch_cnt)
-		err = fetch(cache, cache->work, fetch_cnt);
+	err = n ? fetch(cache, cache->work, (size_t)n) : 0;
 	for (size_t i = 0; i < s->cnt; i++)
 		if (!((const struct entry *)out[i])->ok)
 			out[i] = NULL;

@@ -16,6 +16,7 @@
 #define CHUNK_HEAD 64
 #define LATE_EVERY 256 /* hops between two looks at the clock */
 #define UNCHECKED UINT64_MAX
+#define KNOWN_HEADS 256 /* a power of two */
 
 /* A copied piece of the target. */
 struct window {
@@ -24,18 +25,25 @@ struct window {
 	uint8_t *buf; /* STACK_MAX_CHUNK + SLACK bytes, owned */
 };
 
+/* What a thread state says of its stack. */
+struct head {
+	uint64_t frame; /* or cframe */
+	uint64_t chunk, top;
+};
+
+/* Of the last walk: a thread that is stuck still has it. */
+struct known_head {
+	uint64_t tstate;
+	struct head head;
+};
+
 struct stack_reader {
 	const struct py_target *target;
 	struct window newest, older;
 	uint64_t prev_chunk; /* the chunk after `older`, not yet read */
 	size_t chunks;
+	struct known_head known[KNOWN_HEADS];
 	struct heap_reader *heap; /* owned; NULL where frames lie in chunks */
-};
-
-/* What a thread state says of its stack. */
-struct head {
-	uint64_t frame; /* or cframe */
-	uint64_t chunk, top;
 };
 
 struct stack_reader *stack_reader__new(const struct py_target *t)
@@ -274,12 +282,29 @@ static int first_frame(struct stack_reader *r, const struct head *h, const uint8
 	return 0;
 }
 
-static int read_once(struct stack_reader *r, uint64_t tstate, struct head *h, struct stack *out)
+static int look_again(struct stack_reader *r, uint64_t tstate, struct head *h)
 {
 	const struct py_layout *l = &r->target->layout;
-	uint8_t cframe[CFRAME_BYTES] = { 0 }, ts[PY_TSTATE_BYTES] = { 0 };
-	uint64_t frame, entry_previous, previous;
+	uint8_t ts[PY_TSTATE_BYTES] = { 0 };
 	struct head after;
+	int err = mem__read(r->target->mem, tstate, ts, tstate_span(l));
+
+	if (err)
+		return err;
+	if (parse_head(l, ts, &after))
+		return -EFAULT;
+	if (same_head(&after, h))
+		return 0;
+	*h = after;
+	return -EAGAIN;
+}
+
+static int read_once(struct stack_reader *r, uint64_t tstate, bool at_rest, struct head *h,
+		     struct stack *out)
+{
+	const struct py_layout *l = &r->target->layout;
+	uint8_t cframe[CFRAME_BYTES] = { 0 };
+	uint64_t frame, entry_previous, previous;
 	int err;
 
 	stack__clear(out);
@@ -295,35 +320,45 @@ static int read_once(struct stack_reader *r, uint64_t tstate, struct head *h, st
 	r->prev_chunk = err ? 0 : previous;
 	follow(r, frame, entry_previous, out);
 	out->base = err ? 0 : find_base(r, h->chunk, previous);
-
-	err = mem__read(r->target->mem, tstate, ts, tstate_span(l));
-	if (err)
-		return err;
-	if (parse_head(l, ts, &after))
-		return -EFAULT;
-	if (!same_head(&after, h)) {
-		*h = after;
-		return -EAGAIN;
-	}
-	return 0;
+	return at_rest ? 0 : look_again(r, tstate, h);
 }
 
-int stack__read(struct stack_reader *r, uint64_t tstate, struct stack *out)
+static struct known_head *known_head(struct stack_reader *r, uint64_t tstate)
 {
+	return &r->known[tstate / 64 % KNOWN_HEADS];
+}
+
+/* The head of the last walk, or as it is now. */
+static int first_head(struct stack_reader *r, uint64_t tstate, struct head *h)
+{
+	const struct known_head *known = known_head(r, tstate);
 	uint8_t ts[PY_TSTATE_BYTES] = { 0 };
+	int err;
+
+	if (known->tstate == tstate) {
+		*h = known->head;
+		return 0;
+	}
+	err = mem__read(r->target->mem, tstate, ts, tstate_span(&r->target->layout));
+	if (err)
+		return err;
+	return parse_head(&r->target->layout, ts, h);
+}
+
+int stack__read(struct stack_reader *r, uint64_t tstate, bool at_rest, struct stack *out)
+{
 	struct head h;
 	int err;
 
 	stack__clear(out);
 	if (r->heap)
 		return heap__read(r->heap, tstate, out);
-	err = mem__read(r->target->mem, tstate, ts, tstate_span(&r->target->layout));
+	err = first_head(r, tstate, &h);
 	if (err)
 		return err;
-	if (parse_head(&r->target->layout, ts, &h))
-		return -EFAULT;
 	for (int i = 0; i < MAX_TRIES; i++) {
-		err = read_once(r, tstate, &h, out);
+		err = read_once(r, tstate, at_rest, &h, out);
+		*known_head(r, tstate) = (struct known_head){ tstate, h };
 		/* a chain that broke a rule is worth another try, and shown if nothing better comes
 		 */
 		if (err != -EAGAIN && !(err == 0 && out->note[0] && i < MAX_TRIES / 2))

@@ -46,9 +46,10 @@ void stack_reader__free(struct stack_reader *r); /* NULL is fine */
 /*
  * Reads the stack of the thread state at TSTATE into *OUT. 0 (OUT->note says if it is not whole),
  * -EAGAIN (it moved at every try: there is nothing in *OUT), -EFAULT (no such thread state),
- * -ESRCH, -EPERM.
+ * -ESRCH, -EPERM. AT_REST: the caller makes sure that the thread did not run meanwhile, so that
+ * the last look, whether it has moved, is left out.
  */
-int stack__read(struct stack_reader *r, uint64_t tstate, struct stack *out);
+int stack__read(struct stack_reader *r, uint64_t tstate, bool at_rest, struct stack *out);
 
 /* The same from a record of the tick. The bottom is checked against the chunks of TSTATE now. */
 int stack__from_record(struct stack_reader *r, const struct pywalk_record *rec, struct stack *out);

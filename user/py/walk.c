@@ -177,9 +177,9 @@ static bool whole(const struct stack *s)
 	return !s->note[0] && (!s->bottom || stack__at_bottom(s));
 }
 
-static int read_stack(struct walker *w, uint64_t tstate)
+static int read_stack(struct walker *w, uint64_t tstate, bool at_rest)
 {
-	int err = stack__read(w->reader, tstate, &w->stack);
+	int err = stack__read(w->reader, tstate, at_rest, &w->stack);
 
 	return err ? err : resolve(w);
 }
@@ -203,7 +203,7 @@ static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t t
 		return err;
 	if (rec->flags & PYWALK_FAULT) {
 		/* a remote read brings the pages back for the next tick */
-		stack__read(w->reader, ref->tstate, &w->stack);
+		stack__read(w->reader, ref->tstate, false, &w->stack);
 		return -EAGAIN;
 	}
 	err = resolve(w);
@@ -304,7 +304,7 @@ static int attempt(struct walker *w, const struct thread_ref *ref, int *captures
 			w->capture = NULL;
 		return err ? -EAGAIN : 0;
 	}
-	err = read_stack(w, ref->tstate);
+	err = read_stack(w, ref->tstate, before.off);
 	if (err && err != -EAGAIN && err != -EFAULT)
 		return err;
 	if (!err && before.off && w->want_locals) {
@@ -338,7 +338,7 @@ static int walk_thread(struct walker *w, const struct thread_ref *ref, struct ar
 	}
 	if (err != -EAGAIN)
 		return err;
-	err = read_stack(w, ref->tstate);
+	err = read_stack(w, ref->tstate, false);
 	if (err && err != -EAGAIN && err != -EFAULT)
 		return err;
 	show_unstable(w, err, arena, out);
@@ -511,7 +511,7 @@ int walker__test(struct walker *w, struct walk_test *out)
 	*out = (struct walk_test){ 0 };
 	for (size_t i = 0; !err && i < w->refs.cnt && !py_target__late(w->target); i++) {
 		out->threads++;
-		err = read_stack(w, w->refs.ref[i].tstate);
+		err = read_stack(w, w->refs.ref[i].tstate, false);
 		if (!err && w->stack.bottom)
 			out->with_frames++;
 		if (!err && w->stack.bottom && whole(&w->stack))
