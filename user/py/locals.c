@@ -138,7 +138,7 @@ static int read_tuples(struct locals *l, const struct stack *s, size_t first, si
 				l->range[n++] = (struct mem_range){ s->frame[first + i].code +
 									    y->locals.names[k],
 								    &l->tuple[i][k].addr, 8, 0 };
-	err = mem__readv(l->target->mem, l->range, n);
+	err = mem__readv_any(l->target->mem, l->range, n);
 	if (err && err != -EFAULT)
 		return err;
 	n = 0;
@@ -154,7 +154,7 @@ static int read_tuples(struct locals *l, const struct stack *s, size_t first, si
 				(struct mem_range){ t->addr + y->object.var_size, &t->len, 8, 0 };
 		}
 	}
-	err = mem__readv(l->target->mem, l->range, n);
+	err = mem__readv_any(l->target->mem, l->range, n);
 	return err == -EFAULT ? 0 : err;
 }
 
@@ -200,7 +200,7 @@ static int read_variables(struct locals *l, const struct stack *s, size_t first,
 	l->cnt = 0;
 	for (size_t i = 0; i < cnt; i++)
 		n = plan_frame(l, i, s->frame[first + i].addr, &l->result[first + i], n);
-	err = mem__readv(l->target->mem, l->range, n);
+	err = mem__readv_any(l->target->mem, l->range, n);
 	for (size_t i = 0; i < n; i++)
 		if (l->range[i].err)
 			memset(l->range[i].buf, 0, l->range[i].len);
@@ -287,7 +287,7 @@ static int read_names(struct locals *l)
 		l->range[cnt] = (struct mem_range){ name->addr, name->peek, name->peeked, 0 };
 		l->fresh[cnt++] = name;
 	}
-	err = mem__readv(l->target->mem, l->range, cnt);
+	err = mem__readv_any(l->target->mem, l->range, cnt);
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < cnt; i++)
@@ -301,7 +301,7 @@ static int read_names(struct locals *l)
 		if (!n || l->fresh[n - 1] != name)
 			add_name(l, name);
 	}
-	err = mem__readv(l->target->mem, l->range, n);
+	err = mem__readv_any(l->target->mem, l->range, n);
 	for (size_t i = 0; i < n; i++) {
 		if (l->range[i].err)
 			l->fresh[i]->chars = NULL;

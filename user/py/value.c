@@ -73,7 +73,7 @@ static int fetch(struct value_reader *r)
 {
 	struct wanted *w = &r->wanted;
 	size_t cnt = w->cnt;
-	int err = mem__readv(r->target->mem, w->range, cnt);
+	int err = mem__readv_any(r->target->mem, w->range, cnt);
 
 	w->cnt = 0;
 	if (err && err != -EFAULT)
