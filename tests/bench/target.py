@@ -12,10 +12,8 @@ import sys
 import threading
 import time
 
+import deep
 import perpetuo
-
-THREADS = 10
-FRAMES = 30
 
 
 def sleep(seconds: float) -> None:
@@ -26,20 +24,6 @@ def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
-
-
-def level(i: int, below):
-    """A function of its own file that calls below(), as the frames of real stacks are."""
-    space = {"below": below}
-    code = compile(f"def level_{i}(*args):\n    below(*args)", f"/srv/shop/module_{i}.py", "exec")
-    exec(code, space)
-    return space[f"level_{i}"]
-
-
-def at_depth(func, *args) -> None:
-    for i in reversed(range(FRAMES - 1)):
-        func = level(i, func)
-    func(*args)
 
 
 def sections(kind: str, seconds: float, count: int, idle: float) -> None:
@@ -62,10 +46,8 @@ def sections(kind: str, seconds: float, count: int, idle: float) -> None:
 def main() -> None:
     kind, milliseconds, count = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     idle = float(sys.argv[4]) / 1e3 if len(sys.argv) > 4 else 0.03
-    forever = threading.Event()
-    for _ in range(THREADS - 1):
-        threading.Thread(target=at_depth, args=(forever.wait,), daemon=True).start()
-    at_depth(sections, kind, milliseconds / 1e3, count, idle)
+    deep.start_waiters(deep.THREADS - 1)
+    deep.at_depth(sections, kind, milliseconds / 1e3, count, idle)
 
 
 main()

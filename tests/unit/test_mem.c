@@ -78,6 +78,34 @@ static void any_order(void)
 	mem__free(m);
 }
 
+static void whole_pages(void)
+{
+	enum { LEN = 3 * PAGE - 100 };
+	static uint8_t data[LEN];
+	struct image im = { 0x10000, data, LEN, 0 };
+	struct mem *m = image_mem(&im);
+	uint64_t v;
+
+	for (size_t i = 0; i < LEN; i++)
+		data[i] = (uint8_t)(i / 8);
+	mem__use_pages(m, true);
+	im.calls = 0;
+	for (uint64_t i = 0; i < 100; i++)
+		mem__read_u64(m, 0x10008 + 16 * i, &v);
+	is_int(im.calls, 1, "a hundred words of one page are one read");
+	ok(v == 0x0101010101010101ULL * (1 + 2 * 99), "and right");
+	data[8] = 99;
+	mem__read_u64(m, 0x10008, &v);
+	ok(v == 0x0101010101010101, "a page is read once");
+	is_int(mem__read_u64(m, 0x10000 + PAGE - 4, &v), 0, "a word in two pages");
+	is_int(mem__read_u64(m, 0x10000 + 2 * PAGE + 8, &v), 0, "a page that is not whole");
+	is_int(mem__read_u64(m, 0x10000 + LEN, &v), -EFAULT, "and its end");
+	mem__use_pages(m, false);
+	mem__read_u64(m, 0x10008, &v);
+	ok(v == 0x0101010101010163, "afterwards the process is read again");
+	mem__free(m);
+}
+
 static void own(void)
 {
 	uint8_t *map =
@@ -146,8 +174,9 @@ static void other(void)
 
 int main(void)
 {
-	plan(9 + 5 + 6 + 7);
+	plan(9 + 5 + 7 + 6 + 7);
 	image();
+	whole_pages();
 	any_order();
 	own();
 	other();

@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #include "proc/memo.h"
+#include "proc/pages.h"
 #include "proc/process.h"
 #include "proc/task.h"
 
 #define BATCH 256 /* ranges of one system call: 8 KiB of iovecs on the stack */
-#define PAGE 4096
+#define PAGE PAGES_SIZE
 #define MAX_GAP 1024 /* bytes between two ranges that are read as one */
 
 /* Ranges of one batch, sorted, and the bytes of those that are read together. */
@@ -32,6 +33,7 @@ struct mem {
 	const struct mem_ops *ops;
 	void *ctx; /* owned: ops->free */
 	struct memo *memo; /* told of all that is read, NULL = nobody is */
+	struct pages *pages; /* NULL: reads go to the process itself */
 	struct scratch *scratch; /* of mem__readv_any(), made when it is needed */
 	struct mem_stats stats;
 };
@@ -234,6 +236,7 @@ void mem__free(struct mem *m)
 		return;
 	if (m->ops->free)
 		m->ops->free(m->ctx);
+	pages__free(m->pages);
 	free(m->scratch);
 	free(m);
 }
@@ -386,11 +389,40 @@ int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt)
 	return err;
 }
 
+/* Out of the page that has it all. False: there is none, or it cannot be read as a whole. */
+static bool read_page(struct mem *m, struct mem_range *range)
+{
+	uint64_t addr = range->addr - range->addr % PAGE;
+	struct mem_range page = { .addr = addr, .len = PAGE };
+	const uint8_t *bytes;
+
+	if (range->len > PAGE - (range->addr - addr))
+		return false;
+	bytes = pages__find(m->pages, addr);
+	if (!bytes) {
+		page.buf = pages__place(m->pages, addr);
+		m->stats.bytes += PAGE;
+		m->stats.ranges++;
+		if (read_batch(m, &page, 1)) {
+			pages__drop(m->pages, addr);
+			return false;
+		}
+		bytes = page.buf;
+	}
+	memcpy(range->buf, bytes + (range->addr - addr), range->len);
+	range->err = 0;
+	if (m->memo)
+		memo__note(m->memo, range);
+	return true;
+}
+
 int mem__read(struct mem *m, uint64_t addr, void *buf, size_t len)
 {
 	struct mem_range range = { .addr = addr, .buf = buf, .len = len };
 
-	return len ? mem__readv(m, &range, 1) : 0;
+	if (!len || (m->pages && read_page(m, &range)))
+		return 0;
+	return mem__readv(m, &range, 1);
 }
 
 int mem__read_u32(struct mem *m, uint64_t addr, uint32_t *out)
@@ -414,6 +446,13 @@ int mem__read_u64(struct mem *m, uint64_t addr, uint64_t *out)
 int mem__check(struct mem *m)
 {
 	return m->ops->check ? m->ops->check(m->ctx) : 0;
+}
+
+void mem__use_pages(struct mem *m, bool on)
+{
+	pages__free(m->pages);
+	/* without memory for them it is only slower */
+	m->pages = on ? pages__new() : NULL;
 }
 
 void mem__set_memo(struct mem *m, struct memo *memo)

@@ -8,6 +8,7 @@
 #ifndef PERPETUO_PROC_MEM_H
 #define PERPETUO_PROC_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -81,6 +82,13 @@ int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt);
 int mem__check(struct mem *m);
 
 const struct mem_stats *mem__stats(const struct mem *m);
+
+/*
+ * Between ON and off mem__read() takes what is small out of whole pages, each of which is read
+ * once: for a lookup of many reads that depend on each other. What it sees may be as old as its
+ * beginning.
+ */
+void mem__use_pages(struct mem *m, bool on);
 
 /* Every range that is read is told to MEMO (borrowed), until this is called with NULL. */
 void mem__set_memo(struct mem *m, struct memo *memo);

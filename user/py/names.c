@@ -213,7 +213,9 @@ int thread_names__load(struct thread_names *names, const struct thread_refs *ref
 	if (note_interpreters(names, refs) && memo__holds(names->memo, mem))
 		return 0;
 	memo__begin(names->memo, mem);
+	mem__use_pages(mem, true);
 	err = load_all(names);
+	mem__use_pages(mem, false);
 	memo__end(names->memo, mem);
 	if (err || py_target__late(names->target))
 		memo__drop(names->memo);

@@ -187,6 +187,11 @@ void python__free(struct python *py)
 	free(py);
 }
 
+const struct mem_stats *python__mem_stats(const struct python *py)
+{
+	return mem__stats(py->target.mem);
+}
+
 const char *python__describe(const struct python *py)
 {
 	return py->description;

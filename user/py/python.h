@@ -33,6 +33,7 @@
 #define PY_MERGE_TASKS 100
 #define PY_NO_INDEX SIZE_MAX
 
+struct mem_stats; /* proc/mem.h */
 struct python; /* opaque: one process, one exec of it */
 
 enum py_thread_state {
@@ -184,6 +185,9 @@ struct py_gils {
  * starting), or -ESRCH, -EPERM, -EIO (nonsense in memory).
  */
 int python__gils(struct python *py, struct py_gils *out);
+
+/* What was read of its memory so far. Owned by PY. */
+const struct mem_stats *python__mem_stats(const struct python *py);
 
 /* "CPython 3.11.7 (static, /usr/bin/python3.11)": for messages. Owned by PY. */
 const char *python__describe(const struct python *py);
