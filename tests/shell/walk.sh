@@ -234,7 +234,7 @@ test_refused()
 	launch "$1" -c "$program"
 	look "$started"
 	is "$(sed -E 's/CPython [^ ]+( free-threaded)? /CPython X /' "$tmp/walk")" \
-		"error	-95	CPython X is not known yet; known are 3.9, 3.10, 3.11, 3.12, 3.13, 3.13t, 3.14, 3.14t, 3.15" \
+		"error	-95	CPython X is not known yet; known are 3.9, 3.10, 3.11, 3.12, 3.13, 3.13t, 3.14, 3.14t, 3.15, 3.15t" \
 		"$2 is refused by name: $(cut -f 3 "$tmp/walk")"
 	stop "$started"
 }

@@ -195,7 +195,7 @@ static int fill_from_debug(const struct series *s, uint32_t hex, const struct by
 	out->ts.pthread_tid = PTHREAD_TID;
 	if (take_debug(s, head, out))
 		return refuse_hex(hex, DAMAGED, err);
-	out->known_build = true;
+	out->known_build = !s->not_run;
 	return 0;
 }
 

@@ -4,7 +4,8 @@
  * no versions. Up to 3.12 the offsets are a table; from 3.13 most come from the process itself
  * (_Py_DebugOffsets) and are checked like everything else that comes from there.
  *
- * Adding a version is adding a row to layout_table.c.
+ * Adding a version is adding a row to layout_table.c and a measurement to scripts/layouts
+ * (scripts/gen-layouts.py --measure).
  */
 #ifndef PERPETUO_PY_LAYOUT_H
 #define PERPETUO_PY_LAYOUT_H

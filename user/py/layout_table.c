@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The offsets were made with a program that was compiled against the headers of each version, and
- * compared between builds: 3.9.2 and 3.9.18, 3.11.2 and 3.11.7, 3.12.1 and 3.12.3, x86-64 and
- * arm64. Within these no field that is used here moves; only sizes do, and a size that was not seen
- * is accepted if the walk of a living thread proves the layout (python.c). From 3.13 only what
+ * The offsets are written by scripts/gen-layouts.py out of scripts/layouts, behaviour by hand;
+ * above each row stands which builds were measured for it, and the script makes sure that they
+ * agree. Within a series no field that is used here moves; only sizes do, and a size that was not
+ * seen is accepted if the walk of a living thread proves the layout (python.c). From 3.13 only what
  * _Py_DebugOffsets lacks stands here: within 3.13, 3.14 (whose own fields move from .0 to .8) and
  * 3.15 none of that moves. The struct itself has another form in each of them.
  */
@@ -157,6 +157,7 @@ static const struct debug_field debug_315[] = {
 /* clang-format off */
 const struct series py_series[] = {
 	{
+		/* measured: 3.9.18, 3.9.2-debian, 3.9-arm64 */
 		.hex = 0x0309, .name = "3.9", .unversioned = true,
 		.size = { BY_ARCH(656, 672) },
 		.layout = {
@@ -200,6 +201,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.10.13, 3.10-arm64 */
 		.hex = 0x030a, .name = "3.10", .unversioned = true,
 		.size = { BY_ARCH(672, 688) },
 		.layout = {
@@ -243,6 +245,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.11.7, 3.11.2-debian, 3.11-arm64 */
 		.hex = 0x030b, .name = "3.11",
 		.size = { 166688, 166704 /* arm64 */ },
 		.layout = {
@@ -284,6 +287,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.12.1, 3.12.3-ubuntu, 3.12-arm64 */
 		.hex = 0x030c, .name = "3.12",
 		.size = { 459944, 459960 /* arm64 */ },
 		.layout = {
@@ -325,6 +329,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.13.0, 3.13.18-debian, 3.13.18-debug, 3.13-arm64 */
 		.hex = 0x030d, .name = "3.13",
 		.debug = debug_313, .ndebug = sizeof(debug_313) / sizeof(debug_313[0]),
 		.debug_len = 584,
@@ -350,6 +355,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.13.15t, 3.13.15t-arm64 */
 		.hex = 0x030d, .name = "3.13t", .free_threaded = true,
 		.debug = debug_313, .ndebug = sizeof(debug_313) / sizeof(debug_313[0]),
 		.debug_len = 584,
@@ -376,6 +382,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.14.0-ubuntu, 3.14.10-debian, 3.14.10-debug, 3.14-arm64 */
 		.hex = 0x030e, .name = "3.14",
 		.debug = debug_314, .ndebug = sizeof(debug_314) / sizeof(debug_314[0]),
 		.debug_len = 760,
@@ -402,6 +409,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.14.4t, 3.14.4t-arm64 */
 		.hex = 0x030e, .name = "3.14t", .free_threaded = true,
 		.debug = debug_314, .ndebug = sizeof(debug_314) / sizeof(debug_314[0]),
 		.debug_len = 760,
@@ -428,6 +436,7 @@ const struct series py_series[] = {
 		},
 	},
 	{
+		/* measured: 3.15.2-debian, 3.15.2-debug, 3.15-arm64 */
 		.hex = 0x030f, .name = "3.15",
 		.debug = debug_315, .ndebug = sizeof(debug_315) / sizeof(debug_315[0]),
 		.debug_len = 888,
@@ -451,6 +460,33 @@ const struct series py_series[] = {
 				 .awaiting = 2, .locked = 3, .running = 4, .top = 64,
 				 .top_is_pointer = true, .below = 2 },
 			.weakref = { .object = 16 },
+		},
+	},
+	{
+		/* measured: 3.15.2t-headers */
+		.hex = 0x030f, .name = "3.15t", .free_threaded = true, .not_run = true,
+		.debug = debug_315, .ndebug = sizeof(debug_315) / sizeof(debug_315[0]),
+		.debug_len = 888,
+		.layout = {
+			.runtime = { .interpreters_main = 8, .gil = PY_NONE },
+			.ts = { .top = 8, .pthread_tid = PY_NONE },
+			.cframe = { .frame = PY_NONE, .previous = PY_NONE },
+			.chunk = { .previous = 0, .top = 16, .data = 24 },
+			.frame = { .mark = PY_NONE, .gen_owner = 1, .shim_owner = 3, .code_tag = 3 },
+			.code = { .version = 108, .copies = PY_NONE, .object = PY_NONE },
+			.type = { .basicsize = 48, .cached_keys = 904,
+				  .dict = 280, .qualname = 896 },
+			.str = { .compact_size = 16, .interned_bits = 8 },
+			.keys = { .size = PY_NONE, .index_log2 = 9, .kind = 10, .count = 24,
+				  .indices = 32 },
+			.module = { .dict = 32 },
+			.locals = { .names = { 0, PY_NONE, PY_NONE }, .tag_mask = 3 },
+			.dict = { .used = 32 },
+			.attributes = { .kind = PY_ATTR_INLINE, .before = 8, .values = 8 },
+			.gen = { .frame = 88, .state = 83, .created = 0, .suspended = 1,
+				 .awaiting = 2, .locked = 3, .running = 4, .top = 64,
+				 .top_is_pointer = true, .below = 2 },
+			.weakref = { .object = 32 },
 		},
 	},
 };

@@ -42,6 +42,7 @@ struct debug_field {
 struct series {
 	uint32_t hex; /* major and minor: 0x030b */
 	bool free_threaded;
+	bool not_run; /* there are headers, but no such interpreter was ever met */
 	bool unversioned; /* its builds do not export Py_Version */
 	const char *name;
 	uint64_t size[LAYOUT_MAX_SIZES]; /* of _PyRuntime, as measured; unused ones 0 */
