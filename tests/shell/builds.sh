@@ -222,10 +222,12 @@ time.sleep(1000)' "$tmp/socket"
 	stop "$uwsgi" KILL
 }
 
-# own_file PYTHON: it is a program, not a script that starts one elsewhere
-own_file()
+# program_of PYTHON: the file that runs, if it is one of this root and no script that enters another
+program_of()
 {
-	[ "$(head -c 4 "$1" | tail -c 3)" = ELF ]
+	if [ "$(head -c 4 "$1" | tail -c 3)" = ELF ] || ! grep -q unshare "$1"; then
+		"$1" -I -c 'import os, sys; print(os.path.realpath(sys.executable))'
+	fi
 }
 
 # shellcheck disable=SC2119  # all of them
@@ -234,17 +236,18 @@ mapfile -t known < <(pythons)
 tests=3 # in a chroot, uWSGI
 for candidate in "${known[@]}"; do
 	tests=$((tests + 3))
-	if own_file "$candidate"; then tests=$((tests + 4)); fi
+	if [ -n "$(program_of "$candidate")" ]; then tests=$((tests + 4)); fi
 	if has_own "$candidate"; then tests=$((tests + 2)); fi
 done
 plan $tests
 for candidate in "${known[@]}"; do
 	version=$(python_version "$candidate")
-	if own_file "$candidate"; then
-		test_stripped "$candidate" "$version"
-		test_replaced "$candidate" "$version"
-		test_venv "$candidate" "$version"
-		test_embedded "$candidate" "$version"
+	program_file=$(program_of "$candidate")
+	if [ -n "$program_file" ]; then
+		test_stripped "$program_file" "$version"
+		test_replaced "$program_file" "$version"
+		test_venv "$program_file" "$version"
+		test_embedded "$program_file" "$version"
 	fi
 	test_forked "$candidate" "$version"
 	test_sub "$candidate" "$version" shared

@@ -6,7 +6,8 @@ of it, and what Python itself says of it.
 
 writes into TRUTH, separated by tabs,
     frame   thread  position  function  file  line      innermost first
-    local   thread  position  name  repr                of the innermost frame of Shop.price
+    local   thread  position  name  repr                of the frames of Shop.price
+    task    name  coroutine                             of asyncio
 prints "ready" and stays. Runs on CPython 3.9 and later.
 """
 import asyncio
@@ -17,6 +18,7 @@ import time
 
 LONG = 100000
 asleep = threading.Semaphore(0)
+every = []
 
 
 def rest():
@@ -85,6 +87,7 @@ async def ship():
              loop.create_task(deliver(5), name="deliver"),
              asyncio.gather(deliver(0), deliver(1))]
     await asyncio.sleep(0.01)
+    every.extend(asyncio.all_tasks())
     rest()
     return tasks
 
@@ -109,6 +112,8 @@ def tell(out):
                         print("local", names[ident], position, local, repr(value), sep="\t", file=out)
             frame = frame.f_back
             position += 1
+    for task in every:
+        print("task", task.get_name(), task.get_coro().__qualname__, sep="\t", file=out)
 
 
 def main():

@@ -53,6 +53,10 @@ static char *tell(const struct py_snapshot *snap)
 		for (size_t k = 0; k < snap->thread[i].nframes; k++)
 			if (strcmp(snap->thread[i].name, "MainThread"))
 				tell_frame(&out, &snap->thread[i], k);
+	for (size_t i = 0; i < snap->ntasks; i++)
+		if (snap->task[i].nframes)
+			strbuf_addf(&out, "task\t%s\t%s\n", snap->task[i].name,
+				    snap->task[i].frame[snap->task[i].nframes - 1].name);
 	return strbuf_detach(&out);
 }
 

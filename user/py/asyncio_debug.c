@@ -100,23 +100,27 @@ static bool may_hold(const struct map *map, const struct map *runtime)
 
 int asyncio_debug__find(const struct py_target *t, struct asyncio_debug *out)
 {
+	const struct maps *maps = t->recorded;
 	const struct map *runtime;
+	struct maps own = { 0 };
 	uint8_t *buf = NULL;
-	struct maps maps;
 	int err;
 
 	if (!t->layout.interp.size)
 		return -ENOENT;
-	err = maps__load(t->pid, &maps, NULL);
-	if (err)
-		return err;
+	if (!maps) {
+		err = maps__load(t->pid, &own, NULL);
+		if (err)
+			return err;
+		maps = &own;
+	}
 	buf = malloc(PIECE);
 	err = buf ? -ENOENT : -ENOMEM;
-	runtime = maps__find(&maps, t->runtime);
-	for (size_t i = 0; err == -ENOENT && i < maps.cnt; i++)
-		if (may_hold(&maps.map[i], runtime))
-			err = search(t, &maps.map[i], buf, out);
+	runtime = maps__find(maps, t->runtime);
+	for (size_t i = 0; err == -ENOENT && i < maps->cnt; i++)
+		if (may_hold(&maps->map[i], runtime))
+			err = search(t, &maps->map[i], buf, out);
 	free(buf);
-	maps__free(&maps);
+	maps__free(&own);
 	return err;
 }

@@ -26,6 +26,7 @@ struct python {
 	struct py_target target;
 	struct runtime runtime;
 	struct walker *walker;
+	struct maps recorded; /* of a recording */
 	char description[PY_VERSION_LEN + 300];
 };
 
@@ -115,14 +116,11 @@ static int open_process(struct python *py, struct recorder **rec, struct err *er
 static int open_recording(struct python *py, const struct recording *r, struct err *err)
 {
 	char *text = strdup(r->maps);
-	struct maps maps = { 0 };
-	int ret;
 
-	if (!text || maps__from_text(text, strlen(text), &maps))
+	if (!text || maps__from_text(text, strlen(text), &py->recorded))
 		return err_set(err, -ENOMEM, "no memory for a recording");
-	ret = open_python(py, &maps, r->exe, err);
-	maps__free(&maps);
-	return ret;
+	py->target.recorded = &py->recorded;
+	return open_python(py, &py->recorded, r->exe, err);
 }
 
 static struct python *new_python(pid_t pid, struct err *err)
@@ -184,6 +182,7 @@ void python__free(struct python *py)
 		return;
 	walker__free(py->walker);
 	mem__free(py->target.mem);
+	maps__free(&py->recorded);
 	free(py);
 }
 

@@ -10,8 +10,11 @@
 #include "py/layout.h"
 #include "proc/mem.h"
 
+struct maps;
+
 struct py_target {
-	pid_t pid; /* 0: a recording, in which nothing moves */
+	pid_t pid; /* 0: a recording, in which nothing moves, and whose mappings are these */
+	const struct maps *recorded;
 	struct mem *mem;
 	struct py_layout layout;
 	uint64_t runtime; /* address of _PyRuntime */
