@@ -25,6 +25,9 @@ enum event_type {
 		7, /* struct event_proc: a page could not be read; generation: which segment */
 	EVENT_GIL_WAIT = 8, /* struct event_gil (gil_abi.h): a thread waits for the GIL */
 	EVENT_GIL_END = 9, /* struct event_gil: such a wait is over */
+	EVENT_LOOP_ASK = 10, /* struct event_loop (loop_abi.h): does this thread run a loop? */
+	EVENT_LOOP_STALL = 11, /* struct event_loop: a step is long */
+	EVENT_LOOP_END = 12, /* struct event_loop: such a step is over */
 	EVENT_GIL_HALF = 16, /* struct event_gil: such a wait may become too long */
 	EVENT_GIL_TOUCHED = 17, /* struct event_gil: its thread has got the GIL */
 };

@@ -352,6 +352,17 @@ int gil_touched(void *ctx)
 
 /* ---- in the timer ---------------------------------------------------------------------------- */
 
+__noinline u64 gil_waits_since(u32 proc, u32 tid)
+{
+	struct gil_table *t = bpf_map_lookup_elem(&gils, &proc);
+	struct gil_thread *th;
+
+	if (!t || !READ_ONCE(t->open))
+		return 0;
+	th = find(t, tid);
+	return th ? READ_ONCE(th->wait.since) : 0;
+}
+
 /* Does the thread in place INDEX wait for this GIL? 1 or 0. */
 __noinline int gil_waits_for(u32 proc, u32 index, u64 gil)
 {

@@ -15,6 +15,9 @@ int gil_tick(u32 proc);
 /* It ends. */
 int gil_exit(u32 proc);
 
+/* In a pass of the deadline timer: since when thread TID waits for a GIL, 0 = it does not. */
+u64 gil_waits_since(u32 proc, u32 tid);
+
 /* In a pass of the deadline timer: tells what is due. */
 int gil_judge(u32 proc);
 

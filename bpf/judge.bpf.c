@@ -15,6 +15,7 @@
  */
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
+#include "bpf/loop.bpf.h"
 
 #define PASS_FLOOR_NS 500000
 #define REFRESH_NS 2000000 /* the loader gets so long to read a page's facts again */
@@ -61,7 +62,8 @@ __noinline int judge_look_at(u32 index)
 	struct task_struct *last;
 	u64 now, since;
 
-	if (!p || !READ_ONCE(p->live) || !(READ_ONCE(p->nsegments) | READ_ONCE(p->gils)))
+	if (!p || !READ_ONCE(p->live) ||
+	    !(READ_ONCE(p->nsegments) | READ_ONCE(p->gils) | READ_ONCE(p->loops)))
 		return 0;
 	now = pass.now + p->clock_off;
 	if (pass.gap) {
@@ -353,6 +355,7 @@ static int judge_pass(void *map, u32 *key, struct timer_slot *t)
 		if (i >= proc_cnt || i >= READ_ONCE(pass.procs))
 			break;
 		judge_look_at(i);
+		loop_judge(i); /* first: who keeps the GIL in a long step is told by that */
 		gil_judge(i);
 	}
 #pragma clang loop unroll(disable)

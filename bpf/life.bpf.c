@@ -5,6 +5,7 @@
  */
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
+#include "bpf/loop.bpf.h"
 
 /* Its segments are free for the loader to use again once it knows. */
 static __always_inline void drop_segments(struct proc *p)
@@ -13,6 +14,7 @@ static __always_inline void drop_segments(struct proc *p)
 
 	WRITE_ONCE(p->nsegments, 0);
 	WRITE_ONCE(p->gils, 0);
+	WRITE_ONCE(p->loops, 0);
 	WRITE_ONCE(p->last_task, 0);
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < PROC_SEGMENTS; i++) {
@@ -91,6 +93,8 @@ int BPF_PROG(life_exit, struct task_struct *task)
 	if (task->signal->live.counter) {
 		if (READ_ONCE(p->gils))
 			gil_exit(PROC_INDEX(p->handle));
+		if (READ_ONCE(p->loops))
+			loop_exit(PROC_INDEX(p->handle));
 		return 0;
 	}
 	WRITE_ONCE(p->live, 0);

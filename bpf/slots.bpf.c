@@ -9,6 +9,7 @@
  */
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
+#include "bpf/loop.bpf.h"
 #include "bpf/walk.bpf.h"
 
 #define OBSERVE_TURNS 4 /* readings on behalf of other CPUs, by one observer */
@@ -153,6 +154,8 @@ int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
 	observe(p);
 	if (READ_ONCE(p->gils))
 		gil_switch(PROC_INDEX(p->handle), !preempt && state);
+	if (READ_ONCE(p->loops))
+		loop_switch(PROC_INDEX(p->handle), !preempt && state);
 	return 0;
 }
 
@@ -169,6 +172,8 @@ static __always_inline void tick(void)
 	observe(p);
 	if (READ_ONCE(p->gils))
 		gil_tick(PROC_INDEX(p->handle));
+	if (READ_ONCE(p->loops))
+		loop_tick(PROC_INDEX(p->handle));
 }
 
 /* Where the loader may not open an event on a single thread, its stack is taken here, too. */

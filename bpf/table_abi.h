@@ -82,7 +82,7 @@ struct proc {
 	__u32 tgid; /* in the root pid namespace; 0 until a thread was seen */
 	__u32 nsegments;
 	__u32 gils; /* how many are in its gil_table (gil_abi.h) */
-	__u32 pad0;
+	__u32 loops; /* its event loops are watched (loop_abi.h) */
 	__u32 segment[PROC_SEGMENTS];
 };
 
@@ -137,7 +137,12 @@ struct pass_state {
 	X(GIL_UNSURE, "gil_unsure", "cut in two: it may have had the GIL between")     \
 	X(GIL_FAULT, "gil_fault", "a GIL could not be read")                           \
 	X(GIL_FULL, "gil_full", "more threads wait than are watched")                  \
-	X(GIL_LOST, "gil_lost", "two long waits of a thread ended in one pass")
+	X(GIL_LOST, "gil_lost", "two long waits of a thread ended in one pass")        \
+	X(LOOP_ASKS, "loop_asks", "the loader was asked if a thread runs a loop")      \
+	X(LOOP_FAULT, "loop_fault", "a count of steps could not be read")              \
+	X(LOOP_FULL, "loop_full", "more threads may run loops than are watched")       \
+	X(LOOP_HELD, "loop_held", "a long step waited for the GIL: left to that")      \
+	X(LOOP_LOST, "loop_lost", "two long steps of a thread ended in one pass")
 
 #define COUNT_ENUM(id, name, about) COUNT_##id,
 enum count { COUNTS(COUNT_ENUM) COUNT_MAX };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The bench: what all judges share. judge.c hears of slots, gil.c of waits for the GIL; both look
- * at the threads of a target in the same way and write the same records.
+ * The bench: what all judges share. judge.c hears of slots, gil.c of waits for the GIL, loop.c of
+ * steps of event loops; they look at the threads of a target in the same way and write the same
+ * records.
  */
 #ifndef PERPETUO_BENCH_H
 #define PERPETUO_BENCH_H
@@ -14,6 +15,7 @@
 #include "stall/resolve.h"
 
 struct life;
+struct loop_judge;
 struct policy;
 struct py_snapshot;
 struct redact;
@@ -30,6 +32,7 @@ struct bench {
 	struct source *source;
 	uint64_t threshold_ns;
 	const struct redact *redact; /* NULL: no local variables */
+	const struct loop_judge *loop; /* NULL: event loops are not watched */
 };
 
 /* The threads of a target at one moment, and who of them is responsible. */

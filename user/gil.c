@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "bpf/gil_abi.h"
 #include "life.h"
+#include "loop.h"
 #include "proc/mem.h"
 #include "proc/task.h"
 #include "stall/policy.h"
@@ -380,6 +381,16 @@ static int tell_ended(struct gil_judge *j, struct target *t, struct stall *s, st
 	return life__ended(j->bench->life, t, s, &end, err);
 }
 
+/* Is the wait part of another stall: does the thread that holds the GIL do so in a step of its
+ * event loop that was told? */
+static bool is_part_of_step(const struct gil_judge *j, struct target *t, uint64_t words)
+{
+	struct gil_words now;
+
+	return j->bench->loop && !read_words(t, words, &now) &&
+	       loop_judge__has_stalled(j->bench->loop, t->proc, now.holder);
+}
+
 static int on_wait(struct gil_judge *j, struct target *t, const struct source_event *ev,
 		   struct err *err)
 {
@@ -393,7 +404,7 @@ static int on_wait(struct gil_judge *j, struct target *t, const struct source_ev
 	leader = find_leader(j, ev->proc, ev->gil.words);
 	if (leader && leader->threads < ev->gil.waiting)
 		leader->threads = ev->gil.waiting;
-	if (leader) {
+	if (leader || is_part_of_step(j, t, ev->gil.words)) {
 		j->count.victims++;
 		add(j, ev);
 		return 0;

@@ -5,7 +5,7 @@
  *
  * Threads that wait for one GIL at the same time are one stall. Its start, its end and its total
  * are those of the thread that has waited longest; the others are counted. Responsible is who holds
- * the GIL.
+ * the GIL; if another stall of that thread is told already, this is part of it.
  */
 #ifndef PERPETUO_GIL_H
 #define PERPETUO_GIL_H

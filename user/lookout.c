@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gil.h"
+#include "loop.h"
 #include "py/python.h"
 #include "target.h"
 
@@ -66,28 +67,57 @@ static void warm_up(struct target *t)
 		py_snapshot__free(snap);
 }
 
-/* True if waits for its GIL are watched. Whatever is not found now is looked for later. */
-static bool look_for_gils(struct lookout *l, struct target *t)
+/* A source is looked for that needs nothing in the target: RET says what came of it. */
+static bool is_watched(struct target *t, int ret, const struct err *err, const char *what)
 {
-	struct err err = { { 0 } };
-	int ret;
-
-	if (!l->gil)
-		return false;
-	ret = gil_judge__look(l->gil, t, &err);
-	if (ret == -ENOENT)
-		lookout__later(t);
-	else if (ret < 0 && !t->said_no_pages)
-		log_msg(LOG_INFO, MODULE, "process %d: waits for its GIL are not seen: %s",
-			(int)t->pid, err_text(&err, ret));
 	if (ret >= 0)
 		t->was_watched = true;
-	if (ret <= 0)
-		return !ret;
-	warm_up(t);
-	if (!(l->opts->sources & OPTIONS_SOURCE_SLOT))
+	else if (ret != -ENOENT && !t->said_no_pages)
+		log_msg(LOG_INFO, MODULE, "process %d: %s are not seen: %s", (int)t->pid, what,
+			err_text(err, ret));
+	return ret >= 0;
+}
+
+/* Which of the sources that need nothing in the target are watched (OPTIONS_SOURCE_*). Whatever is
+ * not found now is looked for later. */
+static unsigned int look_for_python(struct lookout *l, struct target *t)
+{
+	struct err no_gil = { { 0 } }, no_loop = { { 0 } };
+	unsigned int watched = 0;
+	int gil = 0, loop = 0;
+
+	if (l->gil)
+		gil = gil_judge__look(l->gil, t, &no_gil);
+	if (l->gil && is_watched(t, gil, &no_gil, "waits for its GIL"))
+		watched |= OPTIONS_SOURCE_GIL;
+	if (l->loop)
+		loop = loop_judge__look(l->loop, t, &no_loop);
+	if (l->loop && is_watched(t, loop, &no_loop, "its event loops"))
+		watched |= OPTIONS_SOURCE_LOOP;
+	if (gil == -ENOENT || loop == -ENOENT)
+		lookout__later(t);
+	if (gil <= 0 && loop <= 0)
+		return watched;
+	if (!t->said_watched)
+		warm_up(t);
+	if (!t->said_watched && !(l->opts->sources & OPTIONS_SOURCE_SLOT))
 		tell(l, REPORT_INFO, t->pid, "Successfully monitoring pid %d", (int)t->pid);
-	return true;
+	t->said_watched = true;
+	return watched;
+}
+
+/* Behind "no trackers yet". */
+static const char *also_watched(unsigned int watched)
+{
+	switch (watched) {
+	case OPTIONS_SOURCE_GIL:
+		return "; waits for its GIL are watched";
+	case OPTIONS_SOURCE_LOOP:
+		return "; its event loops are watched";
+	case OPTIONS_SOURCE_GIL | OPTIONS_SOURCE_LOOP:
+		return "; its event loops and waits for its GIL are watched";
+	}
+	return "";
 }
 
 void lookout__look(struct lookout *l, struct target *t)
@@ -95,11 +125,11 @@ void lookout__look(struct lookout *l, struct target *t)
 	struct err err = { { 0 } };
 	bool had = t->npages != 0;
 	uint32_t foreign = 0;
-	bool gils;
+	unsigned int watched;
 	int n;
 
 	t->next_look_ns = 0;
-	gils = look_for_gils(l, t);
+	watched = look_for_python(l, t);
 	if (!(l->opts->sources & OPTIONS_SOURCE_SLOT))
 		return;
 	n = target__find_pages(t, &foreign, &err);
@@ -119,15 +149,16 @@ void lookout__look(struct lookout *l, struct target *t)
 		else
 			tell(l, REPORT_INFO, t->pid,
 			     "Process %d has no perpetuo trackers yet: watching until they appear%s",
-			     (int)t->pid, gils ? "; waits for its GIL are watched" : "");
+			     (int)t->pid, also_watched(watched));
 		return;
 	}
-	if (gils || !l->gil)
+	if ((!l->gil || watched & OPTIONS_SOURCE_GIL) &&
+	    (!l->loop || watched & OPTIONS_SOURCE_LOOP))
 		t->looks = 0;
 	t->was_watched = true;
 	if (had)
 		return;
-	if (!gils)
+	if (!watched)
 		warm_up(t);
 	tell(l, REPORT_INFO, t->pid, "Successfully monitoring pid %d", (int)t->pid);
 }

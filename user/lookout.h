@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is looked for in a target, and when: the pages of its trackers, its interpreter, its GILs.
- * While something is missing there is a look now and then; once all is known, only when a page says
- * that its facts have changed.
+ * What is looked for in a target, and when: the pages of its trackers, its interpreter, its GILs,
+ * its event loops. While something is missing there is a look now and then; once all is known, only
+ * when a page says that its facts have changed.
  */
 #ifndef PERPETUO_LOOKOUT_H
 #define PERPETUO_LOOKOUT_H
@@ -17,6 +17,7 @@
 #include "stall/report.h"
 
 struct gil_judge;
+struct loop_judge;
 struct target;
 
 /* All borrowed; filled by the session. */
@@ -25,6 +26,7 @@ struct lookout {
 	const struct source_ops *ops;
 	struct source *source;
 	struct gil_judge *gil; /* NULL: GILs are not looked for */
+	struct loop_judge *loop; /* NULL: event loops are not looked for */
 	/* An information record about process PID. */
 	void (*tell)(void *ctx, enum report_severity severity, pid_t pid, const char *text);
 	void *ctx;

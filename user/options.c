@@ -243,6 +243,7 @@ static const struct {
 } source_names[] = {
 	{ "slot", OPTIONS_SOURCE_SLOT },
 	{ "gil", OPTIONS_SOURCE_GIL },
+	{ "loop", OPTIONS_SOURCE_LOOP },
 };
 
 /* Names with commas between them. */
@@ -260,8 +261,9 @@ static int set_sources(struct options *o, const struct knob *k, const char *valu
 			    !memcmp(source_names[i].name, word, len))
 				bit = source_names[i].bit;
 		if (!bit)
-			return err_set(err, -EINVAL, WANTS "slot, gil or slot,gil, not '%s'",
-				       k->name, value);
+			return err_set(err, -EINVAL,
+				       WANTS "slot, gil, loop or some of them, not '%s'", k->name,
+				       value);
 		all |= bit;
 		if (!word[len])
 			break;
@@ -318,10 +320,11 @@ static const struct knob knobs[] = {
 	  .help = "bpf, poll, or auto: bpf where possible" },
 	{ .name = "sources",
 	  .arg = "LIST",
-	  .def = "slot,gil",
+	  .def = "slot,gil,loop",
 	  .set = set_sources,
 	  .help = "what stalls to look for: slot (trackers),\n"
-		  "gil (waits for the GIL; bpf only)" },
+		  "gil (waits for the GIL), loop (steps of\n"
+		  "event loops); the latter two bpf only" },
 
 	{ .section = "Reports",
 	  .name = "json",

@@ -20,6 +20,7 @@
 
 #define OPTIONS_SOURCE_SLOT 1
 #define OPTIONS_SOURCE_GIL 2
+#define OPTIONS_SOURCE_LOOP 4
 
 enum options_mode {
 	MODE_WATCH, /* --pid PID, watch PID: watch processes that run */

@@ -20,6 +20,7 @@
 #include "judge.h"
 #include "life.h"
 #include "lookout.h"
+#include "loop.h"
 #include "privilege.h"
 #include "queue.h"
 #include "py/redact.h"
@@ -45,6 +46,7 @@ struct session {
 	struct life *life;
 	struct judge *judge;
 	struct gil_judge *gil; /* NULL: not asked for, or the backend has no means */
+	struct loop_judge *loop; /* likewise */
 	int epoll_fd;
 	int look_fd; /* timer of the looks for pages */
 	int life_fd; /* timer of what is due of stalls that go on; set only while one is open */
@@ -191,8 +193,9 @@ static int open_judges(struct session *s, struct err *err)
 	const struct options *opts = s->opts;
 	struct bench *b = &s->bench;
 
-	if (opts->sources == OPTIONS_SOURCE_GIL && !s->ops->set_gils)
-		return err_set(err, -EOPNOTSUPP, "backend %s does not see waits for the GIL",
+	if (!(opts->sources & OPTIONS_SOURCE_SLOT) && !s->ops->set_gils && !s->ops->watch_loops)
+		return err_set(err, -EOPNOTSUPP,
+			       "backend %s does not see waits for the GIL or event loops",
 			       s->ops->name);
 	*b = (struct bench){
 		.policy = s->policy,
@@ -211,11 +214,18 @@ static int open_judges(struct session *s, struct err *err)
 		if (!s->gil)
 			return err_set(err, -ENOMEM, "out of memory");
 	}
+	if (opts->sources & OPTIONS_SOURCE_LOOP && s->ops->watch_loops) {
+		s->loop = loop_judge__new(b);
+		if (!s->loop)
+			return err_set(err, -ENOMEM, "out of memory");
+		b->loop = s->loop;
+	}
 	s->lookout = (struct lookout){
 		.opts = opts,
 		.ops = s->ops,
 		.source = s->source,
 		.gil = s->gil,
+		.loop = s->loop,
 		.tell = tell_text,
 		.ctx = s,
 	};
@@ -270,6 +280,8 @@ static void print_stats(struct session *s)
 	life__stats(s->life, &out);
 	if (s->gil)
 		gil_judge__stats(s->gil, &out);
+	if (s->loop)
+		loop_judge__stats(s->loop, &out);
 	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
 	strbuf_addf(&out, "session.events_lost %llu\n", (unsigned long long)s->lost);
 	strbuf_addf(&out, "session.records_lost %llu\n", (unsigned long long)sink__lost(s->sink));
@@ -287,6 +299,7 @@ void session__free(struct session *s)
 	judge__free(s->judge);
 	redact__free(s->redact);
 	gil_judge__free(s->gil);
+	loop_judge__free(s->loop);
 	life__free(s->life);
 	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
 		target__free(s->target[i]);
@@ -372,6 +385,8 @@ static void remove_target(struct session *s, struct target *t)
 	s->ops->remove(s->source, t->proc);
 	if (s->gil)
 		gil_judge__forget(s->gil, t->proc);
+	if (s->loop)
+		loop_judge__forget(s->loop, t->proc);
 	s->target[t->proc] = NULL;
 	s->ntargets--;
 	target__free(t);
@@ -420,6 +435,8 @@ static void on_exec(struct session *s, struct target *t)
 	note_write(s, ret, &err);
 	if (s->gil)
 		gil_judge__forget(s->gil, t->proc);
+	if (s->loop)
+		loop_judge__forget(s->loop, t->proc);
 	log_msg(LOG_DEBUG, MODULE, "process %d executes another program", (int)t->pid);
 	s->ops->remove(s->source, t->proc);
 	t->next_look_ns = 0;
@@ -455,6 +472,12 @@ static void handle(struct session *s, const struct source_event *ev)
 	case SOURCE_GIL_END:
 		if (s->gil)
 			note_write(s, gil_judge__event(s->gil, t, ev, &err), &err);
+		break;
+	case SOURCE_LOOP_ASK:
+	case SOURCE_LOOP_STALL:
+	case SOURCE_LOOP_END:
+		if (s->loop)
+			note_write(s, loop_judge__event(s->loop, t, ev, &err), &err);
 		break;
 	case SOURCE_GENERATION:
 		lookout__changed(&s->lookout, t, ev->page);

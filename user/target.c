@@ -32,6 +32,7 @@ static void forget(struct target *t)
 	mem__free(t->mem);
 	t->mem = NULL;
 	t->looks = 0;
+	t->said_watched = false;
 	t->next_refresh_ns = 0;
 }
 

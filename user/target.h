@@ -30,6 +30,7 @@ struct target {
 	bool no_python_is_final;
 	uint64_t next_python_ns; /* when to look for it again */
 	bool said_no_pages;
+	bool said_watched; /* that it is, without any page */
 	bool was_watched; /* it had pages at some time */
 	unsigned int looks; /* for pages, in vain, since the last exec */
 	uint64_t next_look_ns; /* when to look for pages again; 0 = not at all */

@@ -26,7 +26,7 @@ _perpetuo_bpf_value()
 		mapfile -t COMPREPLY < <(compgen -f -- "$2")
 		;;
 	--backend) mapfile -t COMPREPLY < <(compgen -W "auto bpf poll" -- "$2") ;;
-	--sources) mapfile -t COMPREPLY < <(compgen -W "slot gil slot,gil" -- "$2") ;;
+	--sources) mapfile -t COMPREPLY < <(compgen -W "slot gil loop slot,gil,loop" -- "$2") ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
 	--alert-interval | --poll-interval) mapfile -t COMPREPLY < <(compgen -W "50ms 200ms 1s" -- "$2") ;;
 	--redact) ;; # any text

@@ -98,7 +98,8 @@ static void locals(void)
 static void sources(void)
 {
 	parse("-p 7");
-	is_int(opts.sources, OPTIONS_SOURCE_SLOT | OPTIONS_SOURCE_GIL, "all sources");
+	is_int(opts.sources, OPTIONS_SOURCE_SLOT | OPTIONS_SOURCE_GIL | OPTIONS_SOURCE_LOOP,
+	       "all sources");
 	is_int(parse("-p 7 --sources gil"), 0, "one source");
 	is_int(opts.sources, OPTIONS_SOURCE_GIL, "and no other");
 	is_int(parse("-p 7 --sources gil,slot,gil"), 0, "several");
@@ -175,8 +176,10 @@ static void refused(void)
 		{ "-o", "--output wants a value (FILE), and none follows" },
 		{ "-p 1 -o -", "--output wants a file, not '-' (for a pipe leave it out)" },
 		{ "-p 1 -o ''", "--output wants a FILE, not ''" },
-		{ "-p 1 --sources slot,", "--sources wants slot, gil or slot,gil, not 'slot,'" },
-		{ "-p 1 --sources gill", "--sources wants slot, gil or slot,gil, not 'gill'" },
+		{ "-p 1 --sources slot,",
+		  "--sources wants slot, gil, loop or some of them, not 'slot,'" },
+		{ "-p 1 --sources gill",
+		  "--sources wants slot, gil, loop or some of them, not 'gill'" },
 		{ "-p 1 --backend ebpf", "--backend wants auto, bpf or poll, not 'ebpf'" },
 		{ "-p 1 --json=yes", "--json takes no value: '--json=yes'" },
 		{ "-p 1 --redact ''", "--redact wants a REGEX, not ''" },

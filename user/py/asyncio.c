@@ -492,10 +492,12 @@ static int loop_in_dict(struct asyncio *aio, uint64_t dict, uint64_t *loop)
 int asyncio__running_loops(struct asyncio *aio, const struct thread_refs *refs, uint64_t *loop)
 {
 	const struct py_layout *l = &aio->target->layout;
+	int err = l->interp.size ? find_debug(aio) : 0;
 	uint32_t off = l->interp.size ? aio->debug.ts_loop : l->ts.running_loop;
-	int err;
 
 	memset(loop, 0, refs->cnt * sizeof(*loop));
+	if (is_final(err))
+		return err;
 	if (off || !l->ts.dict)
 		return off ? read_words(aio, refs, off, loop) : 0;
 	err = read_words(aio, refs, l->ts.dict, loop);

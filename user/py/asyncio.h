@@ -30,7 +30,7 @@ int asyncio__list_running(struct asyncio *aio, const struct thread_refs *refs, s
 
 /*
  * The event loop that each thread of REFS runs: its address in LOOP (as many as there are threads),
- * 0 = none, or it cannot be told: from 3.14 on only after one of the above. Errors likewise.
+ * 0 = none, or it cannot be told. Errors likewise.
  */
 int asyncio__running_loops(struct asyncio *aio, const struct thread_refs *refs, uint64_t *loop);
 

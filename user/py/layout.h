@@ -66,6 +66,7 @@ struct py_layout {
 		/* asyncio's running loop: a pointer (3.13), an item of the thread's dict (before);
 		 * 0 = not here */
 		uint32_t running_loop, dict;
+		uint32_t context; /* the current context, and behind it context_ver */
 	} ts;
 	struct {
 		uint32_t frame, previous;

@@ -13,6 +13,7 @@
 #include "proc/recording.h"
 #include "py/arena.h"
 #include "py/interp.h"
+#include "py/loop.h"
 #include "py/runtime.h"
 #include "py/target.h"
 #include "py/walk.h"
@@ -26,6 +27,7 @@ struct python {
 	struct py_target target;
 	struct runtime runtime;
 	struct walker *walker;
+	struct loops *loops;
 	struct maps recorded; /* of a recording */
 	char description[PY_VERSION_LEN + 300];
 };
@@ -98,7 +100,8 @@ static int open_python(struct python *py, const struct maps *maps, const char *e
 		return ret;
 	describe(py);
 	py->walker = walker__new(&py->target);
-	if (!py->walker)
+	py->loops = loops__new(&py->target);
+	if (!py->walker || !py->loops)
 		return err_set(err, -ENOMEM, "no memory for reading process %d", py->target.pid);
 	return self_test(py, err);
 }
@@ -181,6 +184,7 @@ void python__free(struct python *py)
 	if (!py)
 		return;
 	walker__free(py->walker);
+	loops__free(py->loops);
 	mem__free(py->target.mem);
 	maps__free(&py->recorded);
 	free(py);
@@ -202,6 +206,16 @@ int python__gils(struct python *py, struct py_gils *out)
 
 	*out = (struct py_gils){ 0 };
 	return ret ? ret : interp__gils(&py->target, out);
+}
+
+int python__loop(struct python *py, const struct py_thread *th, struct py_loop *out)
+{
+	int ret = mem__check(py->target.mem);
+
+	*out = (struct py_loop){ 0 };
+	if (ret)
+		return ret;
+	return loops__look(py->loops, th, out);
 }
 
 static int walk_error(const struct python *py, int ret, struct err *err)

@@ -189,6 +189,31 @@ int python__gils(struct python *py, struct py_gils *out);
 /* What was read of its memory so far. Owned by PY. */
 const struct mem_stats *python__mem_stats(const struct python *py);
 
+enum py_loop_kind {
+	PY_LOOP_NONE,
+	PY_LOOP_ASYNCIO, /* or another that has its interface, tornado among them */
+	PY_LOOP_UVLOOP,
+	PY_LOOP_TRIO,
+	PY_LOOP_GEVENT,
+};
+
+/* The event loop that a thread runs, the outermost one where one runs in a step of another. */
+struct py_loop {
+	enum py_loop_kind kind;
+	uint64_t tstate;
+	uint64_t ver_addr; /* of context_ver: bpf/loop_state.h */
+	uint64_t ver, context; /* read at one moment; the context is an address */
+	uint64_t running; /* asyncio's running loop, 0 = none */
+	bool waits; /* by its stack, the loop waits or is about to; never known of uvloop */
+	bool inside; /* by its stack, it is in a step; never known of uvloop and gevent */
+};
+
+/*
+ * Which loop runs in TH, a thread of a snapshot that was just taken. A greenlet that runs does not
+ * show the loop of gevent: PY_LOOP_NONE. 0, or -EFAULT, -ESRCH, -EPERM.
+ */
+int python__loop(struct python *py, const struct py_thread *th, struct py_loop *out);
+
 /* "CPython 3.11.7 (static, /usr/bin/python3.11)": for messages. Owned by PY. */
 const char *python__describe(const struct python *py);
 

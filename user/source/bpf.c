@@ -74,6 +74,7 @@ static void bpf_free(struct source *s)
 		perpetuo__detach(s->skel);
 	bpf_table__close(s);
 	bpf_gil__close(s);
+	bpf_loop__close(s);
 	ring_buffer__free(s->events);
 	ring_buffer__free(s->stacks);
 	if (s->epoll_fd >= 0)
@@ -103,7 +104,8 @@ static int configure(struct source *s, struct err *err)
 	bpf_program__set_autoload(skel->progs.slots_tick_hrtimer, !s->perf);
 	if (bpf_map__set_max_entries(skel->maps.segments, segments) ||
 	    bpf_map__set_max_entries(skel->maps.procs, s->opts.max_procs) ||
-	    bpf_map__set_max_entries(skel->maps.gils, s->opts.max_procs))
+	    bpf_map__set_max_entries(skel->maps.gils, s->opts.max_procs) ||
+	    bpf_map__set_max_entries(skel->maps.loops, s->opts.max_procs))
 		return err_set(err, -EINVAL, "cannot set the size of the BPF tables");
 	return 0;
 }
@@ -191,6 +193,14 @@ static void on_gil(struct source *s, uint32_t proc, const struct event_gil *e)
 	tell(s, &ev, e->now_ns);
 }
 
+static void on_loop(struct source *s, uint32_t proc, const struct event_loop *e)
+{
+	struct source_event ev = { .proc = proc };
+
+	bpf_loop__event(s, e, &ev);
+	tell(s, &ev, e->now_ns);
+}
+
 static int on_record(void *ctx, void *data, size_t len)
 {
 	const struct event_proc *head = data;
@@ -217,6 +227,12 @@ static int on_record(void *ctx, void *data, size_t len)
 	case EVENT_GIL_TOUCHED:
 		if (len >= sizeof(struct event_gil))
 			on_gil(s, proc, data);
+		break;
+	case EVENT_LOOP_ASK:
+	case EVENT_LOOP_STALL:
+	case EVENT_LOOP_END:
+		if (len >= sizeof(struct event_loop))
+			on_loop(s, proc, data);
 		break;
 	case EVENT_GENERATION:
 	case EVENT_EXEC:
@@ -280,6 +296,8 @@ static int bpf_open(const struct source_opts *opts, source_event_fn fn, void *ct
 		ret = bpf_table__open(s, err);
 	if (!ret)
 		ret = bpf_gil__open(s, err);
+	if (!ret)
+		ret = bpf_loop__open(s, err);
 	if (!ret)
 		ret = bpf_walk__open(s, err);
 	if (!ret)
@@ -401,6 +419,8 @@ const struct source_ops source_bpf = {
 	.stopped_ns = bpf_table__stopped_ns,
 	.gil_waits = bpf_gil__waits,
 	.set_gils = bpf_gil__set,
+	.watch_loops = bpf_loop__watch,
+	.set_loop = bpf_loop__set,
 	.fd = bpf_fd,
 	.dispatch = bpf_dispatch,
 	.capture = bpf_walk__capture,

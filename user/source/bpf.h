@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The BPF backend, inside: bpf.c wires and tells, bpf_table.c keeps the tables that the programs
- * read, bpf_gil.c that of the GILs, bpf_tick.c has the ticks, bpf_walk.c takes stacks.
+ * read, bpf_gil.c that of the GILs, bpf_loop.c that of event loops, bpf_tick.c has the ticks,
+ * bpf_walk.c takes stacks.
  */
 #ifndef PERPETUO_SOURCE_BPF_H
 #define PERPETUO_SOURCE_BPF_H
@@ -13,6 +14,7 @@
 
 #include "base/err.h"
 #include "bpf/gil_abi.h"
+#include "bpf/loop_abi.h"
 #include "bpf/table_abi.h"
 #include "bpf/walk_abi.h"
 #include "source/source.h"
@@ -69,6 +71,8 @@ struct source {
 	size_t gils_len;
 	struct gil_guard guard[GIL_GUARDS]; /* oldest first, or nearly so */
 	size_t nguards;
+	struct loop_table *loops; /* mapped: opts.max_procs */
+	size_t loops_len;
 	struct watched *target; /* opts.max_procs */
 	struct ticks ticks;
 
@@ -119,6 +123,14 @@ void bpf_gil__flush(struct source *s,
 void bpf_gil__drop_guards(struct source *s, uint32_t proc);
 /* Opens or closes the guard of a thread, as E says. True: E is about nothing else. */
 bool bpf_gil__guard(struct source *s, uint32_t proc, const struct event_gil *e);
+
+/* bpf_loop.c: the table of loop_abi.h, and the records of steps. */
+int bpf_loop__open(struct source *s, struct err *err); /* after the load */
+void bpf_loop__close(struct source *s);
+void bpf_loop__reset(struct source *s, uint32_t proc); /* before the index is used again */
+int bpf_loop__watch(struct source *s, uint32_t proc, struct err *err);
+int bpf_loop__set(struct source *s, uint32_t proc, const struct source_loop *loop);
+void bpf_loop__event(const struct source *s, const struct event_loop *e, struct source_event *out);
 
 /* bpf_tick.c */
 bool ticks_allowed(void); /* may we open a cpu-clock event on a CPU? */

@@ -279,6 +279,19 @@ static uint64_t word_addr(const struct slot_page_info *page, uint32_t i)
 	return page->addr + offsetof(struct slot_page, word) + i * sizeof(uint64_t);
 }
 
+int slot_values__read(struct mem *mem, const struct slot_page_info *page, uint64_t *values)
+{
+	struct slot_page_v0 v0;
+	int err;
+
+	if (page->version != SLOT_V0)
+		return mem__read(mem, word_addr(page, 0), values, page->in_use * sizeof(*values));
+	err = mem__read(mem, page->addr, &v0, sizeof(v0));
+	for (uint32_t i = 0; !err && i < page->in_use && i < SLOT_V0_SLOTS; i++)
+		values[i] = v0.slot[i].count;
+	return err;
+}
+
 int slot_facts__read(struct mem *mem, const struct slot_page_info *page, uint32_t i,
 		     struct slot_facts *out)
 {

@@ -61,6 +61,9 @@ int slot_page__refresh(struct mem *mem, struct slot_page_info *page);
 /* Is the value of slot I a count, not a time? I is below page->nwords. */
 bool slot_page__is_counter(const struct slot_page_info *page, uint32_t i);
 
+/* The values of the first page->in_use slots into VALUES (of that many). 0, or -EFAULT, -ESRCH. */
+int slot_values__read(struct mem *mem, const struct slot_page_info *page, uint64_t *values);
+
 /* The facts of slot I. 0, or -ERANGE, -EFAULT, -ESRCH. */
 int slot_facts__read(struct mem *mem, const struct slot_page_info *page, uint32_t i,
 		     struct slot_facts *out);

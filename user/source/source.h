@@ -32,6 +32,9 @@ enum source_event_type {
 	SOURCE_EXEC, /* the process runs another program now: everything known of it is void */
 	SOURCE_GIL_WAIT, /* a thread has waited for the GIL for the threshold */
 	SOURCE_GIL_END, /* such a wait is over; `is_long`: it counts also if it was never told */
+	SOURCE_LOOP_ASK, /* does this thread run an event loop? */
+	SOURCE_LOOP_STALL, /* a step of an event loop has lasted for the threshold */
+	SOURCE_LOOP_END, /* such a step is over; `is_long`: it counts also if it was never told */
 	SOURCE_LOST, /* records did not fit: count in `lost` */
 };
 
@@ -65,6 +68,24 @@ struct source_event {
 	bool paused; /* the target was stopped at some time during the section */
 	uint64_t lost;
 	struct source_gil gil;
+	struct {
+		uint64_t ver_addr; /* which: as in source_loop; 0 = not known yet */
+		uint64_t ver; /* the step: what the count of steps was in it */
+		uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC here; the start tells steps apart */
+		pid_t tid; /* 0 = not in our pid namespace */
+		bool start_exact;
+		bool end_exact;
+		bool is_long; /* END: for the threshold */
+	} loop;
+};
+
+/* A thread that runs an event loop. */
+struct source_loop {
+	pid_t tid;
+	uint64_t ver_addr; /* of its count of steps (bpf/loop_state.h) */
+	uint64_t ver; /* that count now */
+	int fd; /* on which the loop waits in epoll; -1 = not known yet */
+	uint64_t busy_ns; /* since when it does something else, 0 = it waits there now */
 };
 
 struct source_opts {
@@ -129,6 +150,19 @@ struct source_ops {
 	 */
 	int (*set_gils)(struct source *s, uint32_t proc, const struct py_gils *gils,
 			struct err *err);
+
+	/*
+	 * Watch the event loops of PROC: threads that may run one are asked about (SOURCE_LOOP_ASK)
+	 * from now on. NULL if this backend has no such means; -EOPNOTSUPP if it has none on this
+	 * machine.
+	 */
+	int (*watch_loops)(struct source *s, uint32_t proc, struct err *err);
+	/*
+	 * LOOP runs in a thread of PROC: its steps are watched, until the thread ends. For one that
+	 * is watched already: what is new. 0, -ENOSPC, or -ENOENT (no such thread was seen, and we
+	 * are in a pid namespace of our own).
+	 */
+	int (*set_loop)(struct source *s, uint32_t proc, const struct source_loop *loop);
 
 	/* For epoll: readable when dispatch has something to do. -1 if it needs none. */
 	int (*fd)(const struct source *s);

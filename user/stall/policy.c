@@ -82,6 +82,18 @@ struct stall *policy__find_proc(struct policy *p, uint32_t proc)
 	return NULL;
 }
 
+struct stall *policy__find_thread(struct policy *p, uint32_t proc, pid_t tid,
+				  const struct stall_ops *ops)
+{
+	for (size_t i = 0; i < p->counts.open; i++) {
+		struct stall *s = p->open[i];
+
+		if (s->key.proc == proc && s->tid == tid && s->ops != ops)
+			return s;
+	}
+	return NULL;
+}
+
 /* Room for one more open stall. 0, -ENOSPC, -ENOMEM. */
 static int reserve_open(struct policy *p)
 {

@@ -101,6 +101,11 @@ bool stall__stopped(struct stall *s, uint64_t stopped_ns);
 /* Nothing can be said of it now: due again at WHEN_NS, if not later. */
 void stall__postpone(struct stall *s, uint64_t when_ns);
 
+/* An open stall of PROC for which thread TID (not 0) is responsible and whose judge is not OPS',
+ * or NULL: one cause is told once. */
+struct stall *policy__find_thread(struct policy *p, uint32_t proc, pid_t tid,
+				  const struct stall_ops *ops);
+
 /* Forgets it: it has ended and that was told. */
 void policy__close(struct policy *p, struct stall *s);
 

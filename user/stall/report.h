@@ -80,7 +80,7 @@ struct report_gil {
 struct report_stall {
 	enum report_event event;
 	const char *id; /* "1234-7": the same in all records of one stall */
-	const char *source; /* "slot", "gil" */
+	const char *source; /* "slot", "gil", "loop" */
 	const char *name; /* of the tracker */
 	pid_t pid;
 	pid_t tid; /* responsible thread, 0 = unknown */
@@ -89,7 +89,7 @@ struct report_stall {
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	uint64_t reported_ns; /* CLOCK_MONOTONIC at wall_ns */
 	uint64_t duration_ns; /* so far; of an ended stall the total */
-	bool start_exact; /* by the target's own stamp; else by observation */
+	bool start_exact; /* by the target's own stamp, or it was woken then; else first seen */
 	bool end_exact; /* ENDED: likewise */
 	const struct report_gil *gil; /* NULL: it is about no GIL */
 	const char *note; /* "" or one sentence: why there is no stack, its thread has ended, ... */
