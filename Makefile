@@ -86,6 +86,7 @@ LOADER := $(if $(wildcard user/main.c),$(O)/perpetuo-bpf)
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 BPF_OBJ := $(BPF_SRC:%.c=$(O)/%.o)
 SKEL := $(if $(BPF_SRC),$(O)/perpetuo.skel.h)
+GENERATED := $(SKEL) $(O)/syscall_names.h
 
 UNIT_C := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 UNIT_CXX := $(patsubst %.cpp,$(O)/%-cpp,$(wildcard tests/unit/test_*.cpp))
@@ -130,10 +131,16 @@ $(O)/.flags-bpf: FORCE
 $(O)/.flags-python: FORCE
 	$(call stamp,$(CC) $(PYTHON) $(PY_FLAGS))
 
-$(LIB_OBJ) $(O)/user/main.o: $(O)/%.o: %.c $(O)/.flags | $(SKEL)
+$(LIB_OBJ) $(O)/user/main.o: $(O)/%.o: %.c $(O)/.flags | $(GENERATED)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_FLAGS) $(DEPS) -c -o $@ $<
+
+# Rows of a table, by the machine's own numbers: user/proc/syscall.c.
+$(O)/syscall_names.h: $(O)/.flags
+	$(call say,GEN,$@)
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define SYS_\([a-z0-9_]*\) .*/[SYS_\1] = "\1",/p' | LC_ALL=C sort > $@
 
 # Appended, not replaced: folders may hold files of the same name.
 $(O)/libperpetuo.a: $(LIB_OBJ)
@@ -212,7 +219,7 @@ fuzz: $(FUZZERS)
 fuzz-run: fuzz
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run --build $(O) fuzz
 
-$(FUZZ_OBJ): $(O)/fuzz/%.o: %.c $(O)/.flags | $(SKEL)
+$(FUZZ_OBJ): $(O)/fuzz/%.o: %.c $(O)/.flags | $(GENERATED)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(DEPS) -c -o $@ $<

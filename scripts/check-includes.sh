@@ -19,7 +19,7 @@ BEGIN {
 	may["bpf"] = "^bpf/|^vmlinux[.]h$"
 	may["pyext"] = "^bpf/slot_abi[.]h$"
 	may["base"] = "^base/"
-	may["proc"] = "^(proc|base)/|" leaf
+	may["proc"] = "^(proc|base)/|^syscall_names[.]h$|" leaf
 	may["py"] = "^(py|proc|base)/|" leaf
 	may["stall"] = "^(stall|py|proc|base)/|" leaf
 	may["sink"] = "^(sink|base)/|^stall/report[.]h$"

@@ -10,6 +10,7 @@
 #define MODULE "bench"
 
 #define WALK_TIMEOUT_NS (500 * NSEC_PER_MSEC)
+#define WAITS_NS (5 * NSEC_PER_MSEC) /* for what the responsible thread waits for */
 
 void bench__look(const struct bench *b, struct target *t, const struct culprit *who,
 		 struct looks *l)
@@ -21,6 +22,7 @@ void bench__look(const struct bench *b, struct target *t, const struct culprit *
 		.tasks = PY_TASKS_CURRENT,
 		.locals = b->redact,
 	};
+	struct waits waits = { .pid = t->pid, .mem = t->mem };
 	struct err why = { { 0 } };
 	struct python *py = target__python(t, &why);
 
@@ -28,6 +30,8 @@ void bench__look(const struct bench *b, struct target *t, const struct culprit *
 		err_set(&l->note, 0, "no stacks: %s", why.text);
 	if (resolved__init(&l->resolved, l->snap, who))
 		err_set(&l->note, 0, "no stacks: out of memory");
+	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
+	resolved__look(&l->resolved, l->snap, &waits, false);
 }
 
 void looks__free(struct looks *l)

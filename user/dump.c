@@ -15,6 +15,9 @@
 
 #define MODULE "dump"
 
+/* For what threads wait for: other processes are searched for the ends of pipes. */
+#define WAITS_NS (200 * NSEC_PER_MSEC)
+
 /* The kernel's help for threads that run; opened only when there is one. */
 struct helper {
 	const struct source_ops *ops; /* NULL: none */
@@ -84,6 +87,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	struct report_dump out = { .pid = pid };
 	struct py_snapshot *snap = NULL;
 	struct resolved resolved = { 0 };
+	struct waits waits = { .pid = pid };
 	struct python *py = NULL;
 	struct target *t = NULL;
 	int ret;
@@ -108,6 +112,9 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	out.ntasks = resolved.ntasks;
 	out.tasks_found = snap->tasks_found;
 	out.tasks_note = snap->tasks_note;
+	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
+	waits.mem = t->mem;
+	resolved__look(&resolved, snap, &waits, true);
 	ret = sink__dump(sink, &out, err);
 out:
 	resolved__free(&resolved);

@@ -45,7 +45,8 @@ static void detected(void)
 		 "  Started: 2026-11-21T13:42:23.922056+00:00\n"
 		 "  Command line: python3 -m billing 'it'\\''s a b' ''\n"
 		 "  -- This thread is probably responsible --\n"
-		 "    MainThread (tid 1240, blocked, runs task serve-17)\n"
+		 "    MainThread (tid 1240, blocked in read(fd 5: /srv/billing/rates), "
+		 "runs task serve-17)\n"
 		 "        <module> (/srv/billing/__main__.py:80)\n"
 		 "        serve (/srv/billing/web.py:71)\n"
 		 "      > render (/srv/billing/report.py:42)\n"
@@ -214,12 +215,14 @@ static void endless(void)
 
 static void info_and_dump(void)
 {
-	static const char head[] = "[Info] Dump (pid: 1234) at " WHEN "\n"
-				   "  Python: CPython 3.11.7 (static, /usr/bin/python3.11)\n"
-				   "  Command line: python3 -m billing 'it'\\''s a b' ''\n"
-				   "  -- 3 threads --\n"
-				   "    MainThread (tid 1240, blocked, runs task serve-17)\n"
-				   "        <module> (/srv/billing/__main__.py:80)\n";
+	static const char head[] =
+		"[Info] Dump (pid: 1234) at " WHEN "\n"
+		"  Python: CPython 3.11.7 (static, /usr/bin/python3.11)\n"
+		"  Command line: python3 -m billing 'it'\\''s a b' ''\n"
+		"  -- 3 threads --\n"
+		"    MainThread (tid 1240, blocked in read(fd 5: /srv/billing/rates), "
+		"runs task serve-17)\n"
+		"        <module> (/srv/billing/__main__.py:80)\n";
 	static const char tasks[] = "  -- 30 tasks --\n"
 				    "  * serve-17 (asyncio, running, in MainThread)\n"
 				    "      retry-1 and 24 more (asyncio, waiting for sleep)\n"

@@ -13,6 +13,7 @@
 struct interp {
 	uint64_t addr, next, id, threads_head, gil;
 	uint64_t holder; /* thread state that holds its GIL; 0 = none */
+	uint64_t words; /* of its GIL; 0 = none */
 };
 
 struct thread_state {
@@ -34,6 +35,15 @@ static int read_interp(const struct py_target *t, uint64_t addr, struct interp *
 	else
 		out->gil = t->runtime + l->runtime.gil;
 	return mem__readv(t->mem, range, n);
+}
+
+/* Where the words of a GIL lie; 0 if they do not lie as in all versions. */
+static uint64_t words_of(const struct py_layout *l, uint64_t gil)
+{
+	/* behind it: locked at 16, switch_number, cond */
+	if (!gil || gil % 8 || l->gil.last_holder < 8 || l->gil.locked != l->gil.last_holder + 8)
+		return 0;
+	return gil + l->gil.last_holder - 8;
 }
 
 static uint64_t gil_holder(const struct py_target *t, uint64_t gil)
@@ -196,6 +206,7 @@ static int list_threads(const struct py_target *t, const struct interp *in, stru
 			.interp_id = in->id,
 			.ident = ts.ident,
 			.ns_tid = ts.native_id <= INT32_MAX ? (pid_t)ts.native_id : 0,
+			.gil = in->words,
 			.holds_gil = addr == in->holder,
 		};
 		err = add(list, &ref);
@@ -231,6 +242,9 @@ static int list_all(const struct py_target *t, struct guess *g, struct thread_re
 		if (err)
 			return err == -EFAULT ? -EAGAIN : err;
 		in.holder = gil_holder(t, in.gil);
+		/* free-threaded builds have one that is off; an extension may switch it on */
+		if (in.holder || l->code.copies == PY_NONE)
+			in.words = words_of(l, in.gil);
 		err = list_threads(t, &in, g, list);
 		if (err)
 			return err;
@@ -299,20 +313,24 @@ int thread_refs__load(const struct py_target *t, struct thread_refs *list)
 /* ---- the GILs -------------------------------------------------------------------------------- */
 
 #define GIL_SPAN 208 /* x86-64; nothing else is smaller */
+#define GIL_COND 32 /* the condition variable behind the words */
+
+bool gil__is_futex(uint64_t words, uint64_t addr)
+{
+	return words && addr >= words + GIL_COND && addr - words < GIL_SPAN;
+}
 
 /* 1 if GIL is one that can be waited for, 0 if not, negative errno. */
 static int gil_words(const struct py_target *t, uint64_t gil, uint64_t *words)
 {
-	const struct py_layout *l = &t->layout;
 	uint8_t all[GIL_SPAN];
 	struct bytes b = { all, sizeof(all) };
 	uint32_t locked;
 	int err;
 
-	/* behind it: locked at 16, switch_number, cond */
-	if (!gil || gil % 8 || l->gil.last_holder < 8 || l->gil.locked != l->gil.last_holder + 8)
+	*words = words_of(&t->layout, gil);
+	if (!*words)
 		return 0;
-	*words = gil + l->gil.last_holder - 8;
 	err = mem__read(t->mem, *words, all, sizeof(all));
 	if (err)
 		return err == -EFAULT ? 0 : err;

@@ -13,6 +13,7 @@
 
 struct thread_ref {
 	uint64_t tstate, interp, interp_id, ident;
+	uint64_t gil; /* its words, as in py_gils; 0 = none */
 	pid_t ns_tid;
 	bool holds_gil;
 	bool stale_id; /* set by the walker: ns_tid is that of a thread of another process */
@@ -30,8 +31,15 @@ struct thread_refs {
  * -EFAULT (nonsense in memory), -ESRCH, -EPERM, -ENOMEM.
  */
 int thread_refs__load(const struct py_target *t, struct thread_refs *list);
+
 /* As python__gils. */
 int interp__gils(const struct py_target *t, struct py_gils *out);
+
+/*
+ * Is ADDR a futex on which a thread sleeps that wants the GIL with these words? Behind the words
+ * lie cond and mutex, and those of a thread that let go of the GIL and wants it back.
+ */
+bool gil__is_futex(uint64_t words, uint64_t addr);
 
 void thread_refs__free(struct thread_refs *list); /* content only; zeroed structs are fine */
 

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include "proc/task.h"
-
 static enum py_thread_state state_of(char c)
 {
 	switch (c) {
@@ -27,7 +25,6 @@ static enum py_thread_state state_of(char c)
 
 void moment__look(pid_t pid, pid_t tid, struct moment *out)
 {
-	struct task_syscall call;
 	struct task_status status;
 	int proof, err;
 
@@ -36,7 +33,7 @@ void moment__look(pid_t pid, pid_t tid, struct moment *out)
 		*out = (struct moment){ .state = PY_BLOCKED, .off = true };
 	if (!pid || tid <= 0)
 		return;
-	proof = task_syscall__load(pid, tid, &call);
+	proof = task_syscall__load(pid, tid, &out->call);
 	err = task_status__load(pid, tid, &status);
 	if (proof == -ESRCH || err) {
 		out->state = proof == -ESRCH || err == -ESRCH ? PY_GONE : PY_UNKNOWN;
@@ -46,8 +43,10 @@ void moment__look(pid_t pid, pid_t tid, struct moment *out)
 	out->switches = status.voluntary + status.involuntary;
 	out->off = out->state == PY_BLOCKED || out->state == PY_STOPPED;
 	/* a kernel without that file leaves the state alone as witness */
-	if (!proof && !call.blocked)
+	if (!proof && !out->call.blocked)
 		out->off = false;
+	out->knows_call = !proof && out->off;
+	out->uninterruptible = out->off && status.state == 'D';
 	if (!out->off && out->state == PY_BLOCKED)
 		out->state = PY_RUNNING;
 }

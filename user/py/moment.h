@@ -16,12 +16,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proc/task.h"
 #include "py/python.h"
 
 struct moment {
 	enum py_thread_state state;
 	bool off; /* it was off CPU, asleep or stopped */
+	bool uninterruptible; /* asleep so that no signal reaches it */
 	uint64_t switches;
+	bool knows_call;
+	struct task_syscall call; /* if it does: where it was off CPU */
 };
 
 /* Never fails: a thread that cannot be looked at is PY_GONE or PY_UNKNOWN, and not off. In a

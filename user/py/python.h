@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "bpf/pywalk_abi.h"
+#include "proc/task.h"
 
 #define PY_MAX_INTERPRETERS 64
 #define PY_MAX_THREADS 4096
@@ -99,7 +100,12 @@ struct py_thread {
 	uint64_t interp_id;
 	const char *name; /* threading.Thread.name, else comm */
 	enum py_thread_state state;
+	uint64_t gil; /* address of its words (py_gils): tells GILs apart; 0 = there is none */
 	bool holds_gil;
+	bool waits_gil; /* off CPU until it gets it */
+	bool uninterruptible; /* off CPU, and no signal reaches it */
+	bool knows_call; /* off CPU, and this is the system call in which it is: */
+	struct task_syscall call;
 	bool exact;
 	uint64_t switches; /* of an exact one that was off CPU: how often it was switched out */
 	const char *note; /* "" or why the stack is not exact or not whole */

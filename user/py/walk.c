@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "proc/syscall.h"
 #include "proc/task.h"
 #include "py/code.h"
 #include "py/interp.h"
@@ -282,6 +283,17 @@ static void show_captured(struct walker *w, struct arena *arena, struct py_threa
 	out->exact = !w->stack.note[0];
 }
 
+/* Where the thread is; the rest of *OUT is kept. */
+static void show_moment(struct py_thread *out, const struct moment *at)
+{
+	out->state = at->state;
+	out->uninterruptible = at->uninterruptible;
+	out->knows_call = at->knows_call;
+	out->call = at->call;
+	out->waits_gil = at->knows_call && syscall_about(at->call.nr) == SYSCALL_FUTEX &&
+			 gil__is_futex(out->gil, at->call.arg[0]);
+}
+
 /* One attempt. 0: *OUT is done; -EAGAIN: the thread moved. Other errors end the walk. */
 static int attempt(struct walker *w, const struct thread_ref *ref, int *captures,
 		   struct arena *arena, struct py_thread *out)
@@ -290,7 +302,7 @@ static int attempt(struct walker *w, const struct thread_ref *ref, int *captures
 	int err;
 
 	moment__look(w->target->pid, out->tid, &before);
-	out->state = before.state;
+	show_moment(out, &before);
 	if (before.state == PY_GONE) {
 		out->note = "there is no such thread any more";
 		return 0;
@@ -483,6 +495,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			.ns_tid = ref->ns_tid,
 			.tid = tid_of(w, ref),
 			.interp_id = ref->interp_id,
+			.gil = ref->gil,
 			.holds_gil = ref->holds_gil,
 			.note = "",
 		};

@@ -12,8 +12,9 @@
  *		"duration_ms":201.4,"start_exact":true,"end_exact":false,"stack_consistent":true,
  *		"suppressed":0,"note":"","task":"serve-17","gil":null,
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
- *			"holds_gil":false,"exact":true,"note":"","cut":0,"task":"serve-17",
- *			"responsible":true,"same":false}]},
+ *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
+ *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
+ *			"cut":0,"task":"serve-17","responsible":true,"same":false}]},
  *	 "stall_details":{"length_ms":201.4,
  *		"relevant_traces":[[{"name":"serve","filename":"web.py","line":71,"locals":null}]],
  *		"other_traces":[],"cmdline":["python3","-m","billing"],"rate_limited":false}}
@@ -26,6 +27,7 @@
  */
 #include "sink/sink.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -144,11 +146,17 @@ static json_t *known_text(const char *s)
 /* What is known of a thread beside its frames, of which SHOWN are told. */
 static json_t *thread(const struct report_thread *t, size_t shown)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "name", text(t->name),
-			 "tid", known_tid(t->tid), "ident", count(t->ident), "state",
-			 text(t->state), "holds_gil", t->holds_gil, "exact", t->exact, "note",
-			 text(t->note), "cut", count(t->cut + (t->nframes - shown)), "task",
-			 known_text(t->task));
+	bool call = t->call && *t->call;
+
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o}",
+		"name", text(t->name), "tid", known_tid(t->tid), "ident", count(t->ident), "state",
+		text(t->state), "uninterruptible", t->uninterruptible, "syscall",
+		known_text(t->call), "fd", call && t->fd >= 0 ? json_integer(t->fd) : json_null(),
+		"file", known_text(t->about), "futex",
+		t->futex ? json_sprintf("0x%" PRIx64, t->futex) : json_null(), "holds_gil",
+		t->holds_gil, "waits_gil", t->waits_gil, "exact", t->exact, "note", text(t->note),
+		"cut", count(t->cut + (t->nframes - shown)), "task", known_text(t->task));
 }
 
 struct traces {

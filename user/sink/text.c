@@ -178,12 +178,12 @@ static void add_thread(struct page *p, const struct report_thread *t, bool empha
 	strbuf_adds(p->out, " (");
 	if (t->tid)
 		strbuf_addf(p->out, "tid %d, ", t->tid);
-	add_text(p, t->state);
+	add_text(p, t->doing && *t->doing ? t->doing : t->state);
 	if (t->task && *t->task) {
 		strbuf_adds(p->out, ", runs task ");
 		add_text(p, t->task);
 	}
-	strbuf_adds(p->out, t->holds_gil ? ", holds the GIL)\n" : ")\n");
+	strbuf_adds(p->out, t->holds_gil && !t->waits_gil ? ", holds the GIL)\n" : ")\n");
 
 	if (cut && !t->same)
 		strbuf_addf(p->out, "        ... %zu outer frame%s not shown\n", cut,

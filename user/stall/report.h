@@ -30,8 +30,17 @@ struct report_thread {
 	const char *state; /* "running", "blocked", "stopped", "gone", "unknown" */
 	uint64_t ident;
 	pid_t tid; /* in our pid namespace, 0 = unknown */
+	/* The same in words: "waiting for the GIL", "blocked in read(fd 5: /srv/a)"; "" = STATE
+	 * says it all */
+	const char *doing;
+	const char *call; /* the system call in which it is blocked; "" = in none, or not known */
+	int fd; /* that the call is about, -1 = none, or not known. Without a call: undefined */
+	const char *about; /* the file, path or child that it is about; "" = none, or not known */
+	uint64_t futex; /* address of the one that it waits on, 0 = none */
+	bool uninterruptible; /* blocked, and no signal reaches it */
 	bool responsible;
 	bool holds_gil;
+	bool waits_gil;
 	bool exact; /* the stack is what it was at one moment */
 	const char *note; /* "" or why it is not exact or not whole */
 	const struct report_frame *frame; /* innermost first */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "py/python.h"
 
 static const char *const state_name[] = {
@@ -30,6 +31,64 @@ static bool is_culprit(const struct py_thread *t, const struct culprit *who)
 	if (who->ident)
 		return t->ident == who->ident;
 	return who->ns_tid && t->ns_tid == who->ns_tid;
+}
+
+/* What the thread of the report at INDEX does, as far as it is known by now. */
+static void fill_words(struct resolved *r, size_t index, const struct py_thread *t)
+{
+	struct resolved_wait *rw = &r->wait[index];
+	struct report_thread *out = &r->thread[index];
+	struct strbuf words = STRBUF_INIT;
+	size_t n;
+
+	if (t->waits_gil) {
+		strbuf_adds(&words, "waiting for the GIL");
+	} else if (t->state == PY_BLOCKED && t->knows_call) {
+		strbuf_adds(&words,
+			    t->uninterruptible ? "in uninterruptible sleep in " : "blocked in ");
+		if (rw->wait.call[0])
+			wait__add(&rw->wait, &words);
+		else
+			strbuf_adds(&words, "a page fault");
+	}
+	if (strbuf_str(&words)) {
+		n = text_utf8_cut(words.data ? words.data : "", words.len, sizeof(rw->words) - 1);
+		memcpy(rw->words, strbuf_str(&words), n);
+		rw->words[n] = '\0';
+	}
+	strbuf_free(&words);
+	out->doing = rw->words;
+	out->call = rw->wait.call;
+	out->fd = rw->wait.fd;
+	out->about = rw->wait.about;
+	out->futex = rw->wait.futex;
+	out->uninterruptible = t->uninterruptible;
+	out->waits_gil = t->waits_gil;
+}
+
+static void fill_wait(struct resolved *r, size_t index, const struct py_snapshot *snap,
+		      size_t thread)
+{
+	const struct py_thread *t = &snap->thread[thread];
+	const struct task_syscall none = { .nr = -1 };
+
+	r->wait[index].thread = thread;
+	wait__init(&r->wait[index].wait,
+		   t->state == PY_BLOCKED && t->knows_call ? &t->call : &none);
+	fill_words(r, index, t);
+}
+
+void resolved__look(struct resolved *r, const struct py_snapshot *snap, const struct waits *w,
+		    bool all)
+{
+	for (size_t i = 0; i < r->nthreads; i++) {
+		const struct py_thread *t = &snap->thread[r->wait[i].thread];
+
+		if (!all && !r->thread[i].responsible)
+			continue;
+		wait__look(&r->wait[i].wait, &t->call, w);
+		fill_words(r, i, t);
+	}
 }
 
 /* Takes as many of LOCAL as F has; returns what follows them. */
@@ -128,10 +187,11 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 		for (size_t k = 0; k < snap->thread[i].nframes; k++)
 			nlocals += snap->thread[i].frame[k].nlocals;
 	r->thread = calloc(snap->nthreads, sizeof(*r->thread));
+	r->wait = calloc(snap->nthreads, sizeof(*r->wait));
 	r->task = calloc(snap->ntasks ? snap->ntasks : 1, sizeof(*r->task));
 	r->frame = calloc(nframes ? nframes : 1, sizeof(*r->frame));
 	r->local = calloc(nlocals ? nlocals : 1, sizeof(*r->local));
-	if (!r->thread || !r->task || !r->frame || !r->local) {
+	if (!r->thread || !r->wait || !r->task || !r->frame || !r->local) {
 		resolved__free(r);
 		return -ENOMEM;
 	}
@@ -145,6 +205,7 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 			if (responsible != (turn == 0))
 				continue;
 			fill(&r->thread[n], r->frame + at, t, responsible);
+			fill_wait(r, n, snap, i);
 			r->thread[n++].task = task_of(snap, i);
 			for (size_t k = 0; k < t->nframes; k++)
 				local = fill_frame(&r->frame[at++], local, &t->frame[k]);
@@ -166,6 +227,7 @@ void resolved__free(struct resolved *r)
 {
 	free(r->task);
 	free(r->thread);
+	free(r->wait);
 	free(r->frame);
 	free(r->local);
 	memset(r, 0, sizeof(*r));

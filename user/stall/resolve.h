@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proc/wait.h"
 #include "stall/report.h"
 
 struct py_snapshot;
@@ -20,9 +21,19 @@ struct culprit {
 	pid_t ns_tid; /* else its native id in the target's pid namespace, 0 = unknown */
 };
 
+#define RESOLVED_WORDS_MAX 384
+
+/* What a thread does, and in words. */
+struct resolved_wait {
+	size_t thread; /* its index in the snapshot */
+	struct wait wait;
+	char words[RESOLVED_WORDS_MAX];
+};
+
 /* Threads ready for a report. Strings are borrowed from the snapshot, which must outlive it. */
 struct resolved {
 	struct report_thread *thread;
+	struct resolved_wait *wait; /* of each thread */
 	struct report_frame *frame; /* of all threads and tasks, one allocation */
 	struct report_local *local; /* of all frames, likewise */
 	size_t nthreads;
@@ -34,6 +45,13 @@ struct resolved {
 
 /* 0 or -ENOMEM. SNAP NULL gives none. WHO NULL: nobody is responsible (a dump). */
 int resolved__init(struct resolved *r, const struct py_snapshot *snap, const struct culprit *who);
+/*
+ * Looks what the files and children are that threads wait for: of all threads, or of the
+ * responsible ones (ALL false). SNAP is the one of which R was made.
+ */
+void resolved__look(struct resolved *r, const struct py_snapshot *snap, const struct waits *w,
+		    bool all);
+
 void resolved__free(struct resolved *r);
 
 #endif
