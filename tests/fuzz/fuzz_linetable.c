@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	struct line_place place;
 	struct bytes table;
 	int32_t first, offset;
 
@@ -21,6 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (offset >= 0 && (linetable__line(&table, first, offset) < 0 ||
 			    linetable__line_ranges(&table, first, offset) < 0 ||
 			    linetable__line_lnotab(&table, first, offset) < 0))
+		abort();
+	linetable__place(&table, first, offset, &place);
+	if (place.end_line < 0 || place.column < -1 || place.end_column < -1)
 		abort();
 	return 0;
 }

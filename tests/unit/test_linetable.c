@@ -72,12 +72,36 @@ static void no_line(void)
 	is_int(linetable__line_ranges(&b, 10, 8), 0, "3.10: behind the table");
 }
 
+/* The table of main() and what its entries say of columns. */
+static void places(const uint8_t *table, size_t len)
+{
+	static const struct {
+		int64_t offset;
+		struct line_place place;
+		const char *name;
+	} want[] = {
+		{ 0, { 10, 0, -1, -1 }, "an instruction without a place" },
+		{ 4, { 10, 10, 5, 8 }, "the short form" },
+		{ 6, { 12, 12, 1, 2 }, "two bytes of columns" },
+		{ 12, { 7, 0, -1, -1 }, "a line alone" },
+		{ 28, { 107, 107, 4, 8 }, "the long form" },
+		{ 32, { 0, 0, -1, -1 }, "behind the table" },
+	};
+	struct bytes b = { table, len };
+	struct line_place p;
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		linetable__place(&b, 10, want[i].offset, &p);
+		ok(!memcmp(&p, &want[i].place, sizeof(p)), "place: %s", want[i].name);
+	}
+}
+
 int main(void)
 {
 	/* 2 instructions without a line; 1 in line 10 (same line, short form); 3 in 12; 8 in 7
 	 * (svarint -5, no columns); 1 in 107 (long form, +100); 1 without */
 	static const uint8_t table[] = {
-		HEAD(15, 2), HEAD(0, 1), 0x00, HEAD(12, 3), 1,	  2,	HEAD(13, 8), 0x0b,
+		HEAD(15, 2), HEAD(0, 1), 0x53, HEAD(12, 3), 1,	  2,	HEAD(13, 8), 0x0b,
 		HEAD(14, 1), 0x48,	 0x03, 0x00,	    0x05, 0x09, HEAD(15, 1),
 	};
 	static const uint8_t endless[] = { HEAD(13, 1), 0x40, 0x40, 0x40, 0x40,
@@ -86,10 +110,11 @@ int main(void)
 	uint8_t noise[512];
 	int seen = 0;
 
-	plan(18 + 2 * 5 + 4);
+	plan(18 + 6 + 2 * 5 + 4);
 	before_311(linetable__line_lnotab, lnotab, sizeof(lnotab), "3.9");
 	before_311(linetable__line_ranges, ranges, sizeof(ranges), "3.10");
 	no_line();
+	places(table, sizeof(table));
 	is_int(line(table, sizeof(table), 10, -2), 10, "before the first instruction");
 	is_int(line(table, sizeof(table), 10, 0), 10, "no line at the start: the first");
 	is_int(line(table, sizeof(table), 10, 4), 10, "the same line");

@@ -151,6 +151,8 @@ static void status_line(const char *line, struct task_status *out)
 		sscanf(v, " %c", &out->state);
 	} else if ((v = value_of(line, "Uid:"))) {
 		sscanf(v, " %u %u", &out->uid, &out->euid);
+	} else if ((v = value_of(line, "Gid:"))) {
+		sscanf(v, " %*u %u", &out->egid);
 	} else if ((v = value_of(line, "NSpid:"))) {
 		/* one number per nested namespace, ours first */
 		while ((v = strchr(v, '\t'))) {

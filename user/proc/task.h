@@ -38,6 +38,7 @@ struct task_status {
 	char state;
 	uid_t uid; /* real, effective: as seen from our user namespace */
 	uid_t euid;
+	gid_t egid; /* effective */
 	pid_t ns_tid; /* in the innermost pid namespace of the process: what gettid() says there */
 	unsigned int ns_levels; /* pid namespaces from ours to that one; 1 = the same */
 	uint64_t voluntary; /* times that it went off CPU to wait */

@@ -544,22 +544,35 @@ static int64_t offset_of(const struct code_cache *cache, const struct entry *e, 
 	return offset;
 }
 
-int code__line(const struct code_cache *cache, const struct code *code, uint64_t instr)
+int code__place(const struct code_cache *cache, const struct code *code, uint64_t instr,
+		struct line_place *out)
 {
 	const struct entry *e = (const struct entry *)code;
 	const struct blob *b = &e->blob[LINES_BLOB];
 	struct bytes table = { b->data + e->skip[LINES_BLOB], b->len - e->skip[LINES_BLOB] };
 	int64_t offset = offset_of(cache, e, instr);
 
+	*out = (struct line_place){ .column = -1, .end_column = -1 };
 	if (!in_code(e, offset))
 		return -ERANGE;
 	switch (cache->target->layout.code.lines) {
 	case PY_LINES_LNOTAB:
-		return linetable__line_lnotab(&table, (int)e->key.first, offset);
+		out->line = linetable__line_lnotab(&table, (int)e->key.first, offset);
+		break;
 	case PY_LINES_RANGES:
-		return linetable__line_ranges(&table, (int)e->key.first, offset);
+		out->line = linetable__line_ranges(&table, (int)e->key.first, offset);
+		break;
 	case PY_LINES_LOCATIONS:
+		linetable__place(&table, (int)e->key.first, offset, out);
 		break;
 	}
-	return linetable__line(&table, (int)e->key.first, offset);
+	return 0;
+}
+
+int code__line(const struct code_cache *cache, const struct code *code, uint64_t instr)
+{
+	struct line_place place;
+	int err = code__place(cache, code, instr, &place);
+
+	return err ? err : place.line;
 }

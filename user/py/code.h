@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "py/linetable.h"
 #include "py/stack.h"
 #include "py/target.h"
 
@@ -36,5 +37,9 @@ int code_cache__load(struct code_cache *cache, const struct stack *s,
 
 /* The line of the instruction at address INSTR; 0 = unknown, -ERANGE: INSTR is not in CODE. */
 int code__line(const struct code_cache *cache, const struct code *code, uint64_t instr);
+
+/* The same with columns, where the version has them. 0 and *OUT, or -ERANGE. */
+int code__place(const struct code_cache *cache, const struct code *code, uint64_t instr,
+		struct line_place *out);
 
 #endif

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #include "py/frame.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
+
+/* The places behind it are used again and again once all are taken. */
+#define RING (PY_MAX_FRAMES - STACK_OUTER)
 
 void frame__parse(const struct py_layout *l, const void *data, struct frame *f)
 {
@@ -37,8 +42,20 @@ void stack__add(const struct py_layout *l, struct stack *s, uint64_t addr, const
 	if (s->cnt < PY_MAX_FRAMES)
 		s->frame[s->cnt++] = (struct stack_frame){ addr, code, instr };
 	else
-		s->cut++;
+		s->frame[RING + s->cut++ % STACK_OUTER] = (struct stack_frame){ addr, code, instr };
 	s->bottom = addr;
 	s->bottom_in_heap =
 		l->frame.gen_owner != PY_NONE ? f->owner == l->frame.gen_owner : f->owner == 1;
+}
+
+void stack__settle(struct stack *s)
+{
+	struct stack_frame old[STACK_OUTER];
+	size_t first = s->cut % STACK_OUTER;
+
+	if (!first)
+		return;
+	memcpy(old, s->frame + RING, sizeof(old));
+	for (size_t i = 0; i < STACK_OUTER; i++)
+		s->frame[RING + i] = old[(first + i) % STACK_OUTER];
 }

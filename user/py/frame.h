@@ -21,4 +21,7 @@ void stack__clear(struct stack *s);
 /* Adds the frame at ADDR, if it is one of Python: entries from C are none. */
 void stack__add(const struct py_layout *l, struct stack *s, uint64_t addr, const struct frame *f);
 
+/* After the last one: puts those in order that took the places of others. */
+void stack__settle(struct stack *s);
+
 #endif

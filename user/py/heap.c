@@ -115,7 +115,10 @@ static bool agree(const struct py_layout *l, const struct stack *s, size_t i, co
 	frame__parse(l, second + i * l->frame.span, &b);
 	if (a.previous != b.previous || a.code != b.code || a.instr != b.instr)
 		return false;
-	if (last && (s->cut || s->note[0]))
+	if (last && s->note[0])
+		return true;
+	/* what follows was left out */
+	if (s->cut && i == PY_MAX_FRAMES - STACK_OUTER - 1)
 		return true;
 	return a.previous == (last ? 0 : s->frame[i + 1].addr);
 }
@@ -174,6 +177,7 @@ int heap__read(struct heap_reader *r, uint64_t tstate, struct stack *out)
 		if (err)
 			return err;
 		follow(t, newest, out);
+		stack__settle(out);
 		err = read_twice(r, tstate, out);
 	}
 	if (err)

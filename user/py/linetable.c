@@ -58,54 +58,96 @@ static int64_t svarint(struct reader *r)
 	return v & 1 ? -(int64_t)(v >> 1) : (int64_t)(v >> 1);
 }
 
-/* How far the line moves; *NONE if these instructions have none. */
-static int64_t entry(struct reader *r, unsigned int code, bool *none)
-{
-	int64_t delta = 0;
-
-	*none = code == CODE_NONE;
-	if (code == CODE_LONG) {
-		delta = svarint(r);
-		varint(r);
-		varint(r);
-		varint(r);
-	} else if (code == CODE_NO_COLUMNS) {
-		delta = svarint(r);
-	} else if (code >= CODE_ONE_LINE && code < CODE_NO_COLUMNS) {
-		delta = code - CODE_ONE_LINE;
-		r->at += 2;
-	} else if (code < CODE_ONE_LINE) {
-		r->at++;
-	}
-	return delta;
-}
-
-int linetable__line(const struct bytes *table, int first, int64_t offset)
-{
-	struct reader r = { .table = table };
-	int64_t line = first, shown = first, at = 0;
-	uint32_t head;
-	bool none;
-
-	if (offset < 0)
-		return first;
-	while (r.at < table->len) {
-		head = next_byte(&r);
-		line += entry(&r, head >> 3 & 15, &none);
-		if (r.failed || line > INT_MAX || line < INT_MIN)
-			return 0;
-		if (!none)
-			shown = line;
-		at += ((head & 7) + 1) * BYTES_PER_INSTR;
-		if (offset < at)
-			return shown > 0 ? (int)shown : 0;
-	}
-	return 0;
-}
+static const struct line_place unknown_place = { .column = -1, .end_column = -1 };
 
 static int clamp(int64_t line)
 {
 	return line > 0 && line <= INT_MAX ? (int)line : 0;
+}
+
+/* Columns are stored plus one: 0 = there is none. */
+static void long_entry(struct reader *r, int64_t *line, struct line_place *out)
+{
+	int64_t end;
+	uint32_t column, end_column;
+
+	*line += svarint(r);
+	end = *line + varint(r);
+	column = varint(r);
+	end_column = varint(r);
+	if (end <= 0 || end > INT_MAX || column > INT_MAX || end_column > INT_MAX)
+		return;
+	out->end_line = (int)end;
+	out->column = (int)column - 1;
+	out->end_column = (int)end_column - 1;
+}
+
+/* Two bytes, or one with eight columns to a code. */
+static void short_entry(struct reader *r, unsigned int code, int64_t *line, struct line_place *out)
+{
+	uint32_t first, second;
+
+	first = next_byte(r);
+	if (code >= CODE_ONE_LINE) {
+		*line += code - CODE_ONE_LINE;
+		second = next_byte(r);
+	} else {
+		second = code << 3 | (first >> 4 & 7);
+		first = second + (first & 15);
+	}
+	out->end_line = clamp(*line);
+	out->column = (int)(code >= CODE_ONE_LINE ? first : second);
+	out->end_column = (int)(code >= CODE_ONE_LINE ? second : first);
+}
+
+/* Moves *LINE; false if these instructions have none. Of *OUT all but the line is set. */
+static bool entry(struct reader *r, unsigned int code, int64_t *line, struct line_place *out)
+{
+	*out = unknown_place;
+	if (code == CODE_NONE)
+		return false;
+	if (code == CODE_LONG)
+		long_entry(r, line, out);
+	else if (code == CODE_NO_COLUMNS)
+		*line += svarint(r);
+	else
+		short_entry(r, code, line, out);
+	return true;
+}
+
+void linetable__place(const struct bytes *table, int first, int64_t offset, struct line_place *out)
+{
+	struct reader r = { .table = table };
+	int64_t line = first, shown = first, at = 0;
+	struct line_place place;
+	uint32_t head;
+
+	*out = unknown_place;
+	if (offset < 0) {
+		out->line = first;
+		return;
+	}
+	while (r.at < table->len) {
+		head = next_byte(&r);
+		if (entry(&r, head >> 3 & 15, &line, &place))
+			shown = line;
+		if (r.failed || line > INT_MAX || line < INT_MIN)
+			return;
+		at += ((head & 7) + 1) * BYTES_PER_INSTR;
+		if (offset < at) {
+			place.line = clamp(shown);
+			*out = place.line ? place : unknown_place;
+			return;
+		}
+	}
+}
+
+int linetable__line(const struct bytes *table, int first, int64_t offset)
+{
+	struct line_place place;
+
+	linetable__place(table, first, offset, &place);
+	return place.line;
 }
 
 /* Pairs of bytes: how far a range goes, and how much its line is above the one before. */

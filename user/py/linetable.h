@@ -7,6 +7,13 @@
 
 #include "base/bytes.h"
 
+/* The piece of source that an instruction was made of. */
+struct line_place {
+	int line; /* 0 = unknown */
+	int end_line; /* 0 = unknown; then the columns are, too */
+	int column, end_column; /* from 0 on, in bytes of UTF-8; -1 = unknown */
+};
+
 /*
  * The line of the instruction at byte OFFSET of the bytecode of a code object that begins in line
  * FIRST. Before the first instruction it is FIRST; an instruction without a line (a generator's
@@ -14,6 +21,10 @@
  * is damaged.
  */
 int linetable__line(const struct bytes *table, int first, int64_t offset); /* 3.11, PEP 657 */
+
+/* The same with all that the table of 3.11 says. LINE is what linetable__line returns. */
+void linetable__place(const struct bytes *table, int first, int64_t offset, struct line_place *out);
+
 int linetable__line_ranges(const struct bytes *table, int first,
 			   int64_t offset); /* 3.10, PEP 626 */
 

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "bpf/pywalk_abi.h"
 #include "proc/task.h"
+#include "py/linetable.h"
 
 #define PY_MAX_INTERPRETERS 64
 #define PY_MAX_THREADS 4096
@@ -57,6 +58,7 @@ struct py_frame {
 	const char *file;
 	const char *name; /* qualified where the version has it (3.11) */
 	int line; /* 0 = unknown */
+	struct line_place place; /* of threads; its line is the same */
 	const struct py_local *local; /* NULL: were not read */
 	size_t nlocals;
 	size_t locals_cut; /* left out (LOCALS_MAX) */
@@ -112,6 +114,7 @@ struct py_thread {
 	size_t nframes; /* innermost first */
 	struct py_frame *frame;
 	size_t cut; /* frames left out (PY_MAX_FRAMES) */
+	size_t outer; /* so many of the frames lie outside of those */
 };
 
 struct py_snapshot {

@@ -319,6 +319,7 @@ static int read_once(struct stack_reader *r, uint64_t tstate, bool at_rest, stru
 	err = bytes_u64(&r->newest.bytes, l->chunk.previous, &previous);
 	r->prev_chunk = err ? 0 : previous;
 	follow(r, frame, entry_previous, out);
+	stack__settle(out);
 	out->base = err ? 0 : find_base(r, h->chunk, previous);
 	return at_rest ? 0 : look_again(r, tstate, h);
 }

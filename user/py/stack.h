@@ -21,6 +21,7 @@
 #include "py/target.h"
 
 #define STACK_MAX_HOPS 65536 /* frames that are followed; those over PY_MAX_FRAMES only counted */
+#define STACK_OUTER 256 /* of more than PY_MAX_FRAMES so many outermost ones are kept */
 #define STACK_MAX_CHUNK (256u << 10) /* bytes of one chunk that are copied */
 
 struct stack_frame {
@@ -30,7 +31,7 @@ struct stack_frame {
 struct stack {
 	struct stack_frame frame[PY_MAX_FRAMES]; /* innermost first, Python frames only */
 	size_t cnt;
-	size_t cut; /* Python frames after these */
+	size_t cut; /* Python frames left out before the last STACK_OUTER of these */
 	uint64_t bottom; /* address of the oldest Python frame; 0 = no Python frame at all */
 	bool bottom_in_heap; /* it belongs to a generator */
 	/* Where the first frame of the data stack lies; 0 = no data stack yet. Where frames lie in

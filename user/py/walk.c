@@ -48,7 +48,7 @@ struct walker {
 	/* of the thread that is being walked */
 	struct stack stack;
 	const struct code *code[PY_MAX_FRAMES];
-	int line[PY_MAX_FRAMES];
+	struct line_place place[PY_MAX_FRAMES];
 	struct pywalk_record record;
 
 	/* of the walk that is under way */
@@ -163,10 +163,8 @@ static int resolve(struct walker *w)
 	if (err)
 		return err;
 	for (size_t i = 0; i < w->stack.cnt; i++) {
-		w->line[i] = 0;
-		if (w->code[i])
-			w->line[i] = code__line(w->codes, w->code[i], w->stack.frame[i].instr);
-		if (!w->code[i] || w->line[i] == -ERANGE)
+		if (!w->code[i] ||
+		    code__place(w->codes, w->code[i], w->stack.frame[i].instr, &w->place[i]))
 			torn = true;
 	}
 	return torn ? -EAGAIN : 0;
@@ -230,6 +228,7 @@ static void show_stack(struct walker *w, struct arena *arena, struct py_thread *
 	const struct copy *copy;
 
 	out->cut = s->cut;
+	out->outer = s->cut ? STACK_OUTER : 0;
 	out->frame = arena__alloc(arena, s->cnt * sizeof(*out->frame));
 	if (!out->frame)
 		return;
@@ -237,13 +236,17 @@ static void show_stack(struct walker *w, struct arena *arena, struct py_thread *
 	for (size_t i = 0; i < s->cnt; i++) {
 		struct py_frame *f = &out->frame[i];
 
-		*f = (struct py_frame){ .file = "?", .name = "?", .addr = s->frame[i].addr };
+		*f = (struct py_frame){ .file = "?",
+					.name = "?",
+					.place = { .column = -1, .end_column = -1 },
+					.addr = s->frame[i].addr };
 		if (!w->code[i])
 			continue;
 		copy = copy_names(w, arena, w->code[i]);
 		f->file = copy->file;
 		f->name = copy->name;
-		f->line = w->line[i] > 0 ? w->line[i] : 0;
+		f->place = w->place[i];
+		f->line = w->place[i].line > 0 ? w->place[i].line : 0;
 	}
 }
 

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#define FRAME_OVERHEAD                                                            \
-	64 /* punctuation, indentation, keys: what a frame costs beside its names \
-	    */
+/* Punctuation, indentation, keys: what a frame costs beside its names. */
+#define FRAME_OVERHEAD 96
 
 /* Likewise of a variable. */
 #define LOCAL_OVERHEAD 32
@@ -20,6 +19,17 @@ static size_t locals_cost(const struct report_frame *f)
 	return cost;
 }
 
+/* Frames that lie inside of those that were left out. */
+static size_t inner(const struct report_thread *t)
+{
+	return t->outer < t->nframes ? t->nframes - t->outer : t->nframes;
+}
+
+size_t format_cut_at(const struct report_thread *t, size_t shown)
+{
+	return shown == t->nframes && t->cut ? shown - inner(t) : 0;
+}
+
 size_t format_frames(const struct report_thread *t, size_t *budget)
 {
 	const struct report_frame *f;
@@ -30,7 +40,7 @@ size_t format_frames(const struct report_thread *t, size_t *budget)
 		cost = FRAME_OVERHEAD + strlen(f->name) + strlen(f->file) + locals_cost(f);
 		if (cost > *budget) {
 			*budget = 0;
-			return i;
+			return i < inner(t) ? i : inner(t);
 		}
 		*budget -= cost;
 	}

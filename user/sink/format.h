@@ -17,6 +17,10 @@
  */
 size_t format_frames(const struct report_thread *t, size_t *budget);
 
+/* So many of the SHOWN frames lie outside of those that were left out; 0: they were left out there.
+ */
+size_t format_cut_at(const struct report_thread *t, size_t shown);
+
 /* The same of the frames of a task. */
 size_t format_task_frames(const struct report_task *t, size_t *budget);
 

@@ -14,7 +14,7 @@
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
  *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
- *			"cut":0,"task":"serve-17","responsible":true,"same":false}]},
+ *			"cut":0,"cut_at":0,"task":"serve-17","responsible":true,"same":false}]},
  *	 "stall_details":{"length_ms":201.4,
  *		"relevant_traces":[[{"name":"serve","filename":"web.py","line":71,"locals":null}]],
  *		"other_traces":[],"cmdline":["python3","-m","billing"],"rate_limited":false}}
@@ -113,11 +113,25 @@ static json_t *locals(const struct sink_style *style, const struct report_frame 
 	return out;
 }
 
+/* Not known is null. */
+static json_t *known_text(const char *s)
+{
+	return s && *s ? text(s) : json_null();
+}
+
+/* 0 is unknown; what is known counts from BASE on. */
+static json_t *known(int n, int base)
+{
+	return n > 0 ? json_integer(n - base) : json_null();
+}
+
 static json_t *frame(const struct sink_style *style, const struct report_frame *f)
 {
-	json_t *out =
-		json_pack("{s:o, s:o, s:i, s:o}", "name", text(f->name), "filename", text(f->file),
-			  "line", f->line > 0 ? f->line : 0, "locals", locals(style, f));
+	json_t *out = json_pack("{s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "name", text(f->name),
+				"filename", text(f->file), "line", f->line > 0 ? f->line : 0,
+				"end_line", known(f->end_line, 0), "column", known(f->column, 1),
+				"end_column", known(f->end_column, 1), "source",
+				known_text(f->source), "locals", locals(style, f));
 
 	if (out && style->locals && f->locals_cut &&
 	    json_object_set_new(out, "locals_cut", count(f->locals_cut))) {
@@ -137,26 +151,21 @@ static json_t *frames(const struct sink_style *style, const struct report_thread
 	return out;
 }
 
-/* Not known is null. */
-static json_t *known_text(const char *s)
-{
-	return s && *s ? text(s) : json_null();
-}
-
 /* What is known of a thread beside its frames, of which SHOWN are told. */
 static json_t *thread(const struct report_thread *t, size_t shown)
 {
 	bool call = t->call && *t->call;
 
 	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o}",
+		"{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
 		"name", text(t->name), "tid", known_tid(t->tid), "ident", count(t->ident), "state",
 		text(t->state), "uninterruptible", t->uninterruptible, "syscall",
 		known_text(t->call), "fd", call && t->fd >= 0 ? json_integer(t->fd) : json_null(),
 		"file", known_text(t->about), "futex",
 		t->futex ? json_sprintf("0x%" PRIx64, t->futex) : json_null(), "holds_gil",
 		t->holds_gil, "waits_gil", t->waits_gil, "exact", t->exact, "note", text(t->note),
-		"cut", count(t->cut + (t->nframes - shown)), "task", known_text(t->task));
+		"cut", count(t->cut + (t->nframes - shown)), "cut_at",
+		count(format_cut_at(t, shown)), "task", known_text(t->task));
 }
 
 struct traces {

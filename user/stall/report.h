@@ -20,6 +20,11 @@ struct report_frame {
 	const char *name;
 	const char *file;
 	int line; /* 0 = unknown */
+	/* The piece of source, as code.co_positions() has it, of 3.11 and newer; 0 = unknown */
+	int end_line;
+	int column, end_column; /* plus one: 1 is the first byte of the line; 0 = unknown */
+	const char
+		*source; /* that line of the file, without its indentation; NULL or "": not known */
 	const struct report_local *local; /* NULL: were not read */
 	size_t nlocals;
 	size_t locals_cut; /* left out: there were too many */
@@ -45,7 +50,8 @@ struct report_thread {
 	const char *note; /* "" or why it is not exact or not whole */
 	const struct report_frame *frame; /* innermost first */
 	size_t nframes;
-	size_t cut; /* frames left out at the outer end */
+	size_t cut; /* frames left out */
+	size_t outer; /* so many of the frames lie outside of those; nframes and more: none do */
 	bool same; /* its stack is the one that a record of this stall showed last */
 	const char *task; /* that its event loop runs; NULL or "" = none, or not known */
 };
@@ -135,6 +141,7 @@ struct report_dump {
 	const char *note; /* "" or what is missing of the whole */
 	const char *const *cmdline;
 	size_t ncmdline;
+	bool has_gil; /* the interpreter is one with a GIL that is in use */
 	const struct report_thread *thread_list;
 	size_t nthreads;
 	const struct report_task *task_list; /* as a tree is read: each behind its parent */

@@ -99,6 +99,9 @@ static struct report_local *fill_frame(struct report_frame *out, struct report_l
 		.name = f->name,
 		.file = f->file,
 		.line = f->line,
+		.end_line = f->place.end_line > 0 ? f->place.end_line : 0,
+		.column = f->place.end_line > 0 ? f->place.column + 1 : 0,
+		.end_column = f->place.end_line > 0 ? f->place.end_column + 1 : 0,
 		.local = f->local ? local : NULL,
 		.nlocals = f->nlocals,
 		.locals_cut = f->locals_cut,
@@ -123,6 +126,7 @@ static void fill(struct report_thread *out, struct report_frame *frame, const st
 		.frame = frame,
 		.nframes = t->nframes,
 		.cut = t->cut,
+		.outer = t->outer,
 	};
 }
 
