@@ -339,6 +339,10 @@ static const struct knob knobs[] = {
 	  MEMBER(output),
 	  .help = "append reports to FILE (default: standard\n"
 		  "output; with -- COMMAND standard error)" },
+	{ .name = "full",
+	  .set = set_on,
+	  MEMBER(full),
+	  .help = "text: all frames of libraries, too" },
 	{ .name = "traceback-suppress",
 	  .arg = "TIME",
 	  .def = "30s",

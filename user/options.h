@@ -47,6 +47,7 @@ struct options {
 	size_t nredact;
 	bool show_secrets;
 	bool json;
+	bool full;
 	bool stats;
 	bool verbose;
 	const char *output; /* NULL: stdout (MODE_RUN: stderr) */

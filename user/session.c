@@ -250,6 +250,8 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 	}
 	ret = sink__open(opts->json ? &sink_json : &sink_text, report_fd, opts->output,
 			 opts->locals, &s->sink, err);
+	if (!ret && opts->full)
+		sink__show_all(s->sink);
 	if (!ret)
 		ret = open_fds(s, err);
 	if (!ret)

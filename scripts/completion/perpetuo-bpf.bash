@@ -39,7 +39,7 @@ _perpetuo_bpf()
 {
 	local word=$2 previous=$3 i
 	local options="-p --pid --user --alert-interval --poll-interval --backend --sources --json --json-mode
-		-o --output --traceback-suppress --print-locals --locals --no-print-locals --redact --show-secrets --features --stats
+		-o --output --full --traceback-suppress --print-locals --locals --no-print-locals --redact --show-secrets --features --stats
 		-v --verbose -V --version -h --help"
 
 	COMPREPLY=()

@@ -159,6 +159,7 @@ static const struct report_dump sample_dump = {
 	.note = "",
 	.cmdline = sample_cmdline,
 	.ncmdline = 5,
+	.has_gil = true,
 	.thread_list = sample_threads,
 	.nthreads = 3,
 	.task_list = sample_tasks,

@@ -215,14 +215,13 @@ static void endless(void)
 
 static void info_and_dump(void)
 {
-	static const char head[] =
-		"[Info] Dump (pid: 1234) at " WHEN "\n"
-		"  Python: CPython 3.11.7 (static, /usr/bin/python3.11)\n"
-		"  Command line: python3 -m billing 'it'\\''s a b' ''\n"
-		"  -- 3 threads --\n"
-		"    MainThread (tid 1240, blocked in read(fd 5: /srv/billing/rates), "
-		"runs task serve-17)\n"
-		"        <module> (/srv/billing/__main__.py:80)\n";
+	static const char head[] = "[Info] Dump (pid: 1234) at " WHEN "\n"
+				   "  Python: CPython 3.11.7 (static, /usr/bin/python3.11)\n"
+				   "  Command line: python3 -m billing 'it'\\''s a b' ''\n"
+				   "  GIL: held by worker-1 (1241)\n"
+				   "  -- 3 threads --\n"
+				   "    worker-1 (tid 1241, running, holds the GIL)\n"
+				   "        ... 3 outer frames are not shown\n";
 	static const char tasks[] = "  -- 30 tasks --\n"
 				    "  * serve-17 (asyncio, running, in MainThread)\n"
 				    "      retry-1 and 24 more (asyncio, waiting for sleep)\n"

@@ -91,6 +91,11 @@ free:
 	return code;
 }
 
+void sink__show_all(struct sink *s)
+{
+	s->style.full = true;
+}
+
 void sink__free(struct sink *s)
 {
 	if (!s)

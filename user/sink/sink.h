@@ -16,6 +16,7 @@
 struct sink_style {
 	bool colour;
 	bool locals; /* --print-locals */
+	bool full; /* --full: text leaves no frame and no thread out */
 };
 
 /* Formats, never writes. Each adds one whole record (JSON: one line; text: an info is one line, a
@@ -46,6 +47,7 @@ struct sink; /* a format and an output */
 int sink__open(const struct sink_format *format, int fd, const char *path, bool locals,
 	       struct sink **out, struct err *err);
 void sink__free(struct sink *s); /* NULL is fine */
+void sink__show_all(struct sink *s); /* --full */
 
 /*
  * 0, or negative errno when the record could not be written whole (ERR says where and why). -EPIPE:

@@ -31,7 +31,9 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "sink/fold.h"
 #include "sink/format.h"
+#include "sink/lineup.h"
 
 enum paint {
 	PAINT_ALARM,
@@ -120,16 +122,9 @@ static void add_cmdline(struct page *p, const char *const *cmdline, size_t n)
 	strbuf_addc(p->out, '\n');
 }
 
-/* Python's own library and what was installed: a reader looks for the frames between. */
-static bool in_library(const char *file)
-{
-	return strstr(file, "/lib/python3") || strstr(file, "-packages/") ||
-	       !strncmp(file, "<frozen ", 8);
-}
-
 static void add_frame(struct page *p, const struct report_frame *f, bool innermost, bool stuck)
 {
-	bool painted = stuck || in_library(f->file);
+	bool painted = stuck || file_in_library(f->file);
 
 	strbuf_adds(p->out, innermost ? "      " : "        ");
 	if (painted)
@@ -164,11 +159,62 @@ static void add_locals(struct page *p, const struct report_frame *f)
 		strbuf_addf(p->out, "            ... %zu more local variables\n", f->locals_cut);
 }
 
+/* "        ... 5 frames of asyncio, selectors": what stands for frames that are not told */
+static void add_folded(struct page *p, const struct fold *f, const struct fold_item *item)
+{
+	const char *s = item->cnt == 1 ? "" : "s";
+
+	strbuf_adds(p->out, "        ");
+	paint_begin(p, PAINT_FAINT);
+	switch (item->kind) {
+	case FOLD_LIBRARY:
+		strbuf_addf(p->out, "... %zu frame%s of ", item->cnt, s);
+		fold__add_libraries(f, item, p->out);
+		break;
+	case FOLD_AGAIN:
+		strbuf_addf(p->out, "... the same frame %zu more time%s", item->cnt, s);
+		break;
+	case FOLD_CUT:
+		strbuf_addf(p->out, "... %zu %sframe%s not shown", item->cnt,
+			    f->left == f->shown ? "outer " : "", item->cnt == 1 ? " is" : "s are");
+		break;
+	case FOLD_FRAME:
+		break;
+	}
+	paint_end(p);
+	strbuf_addc(p->out, '\n');
+}
+
+static void add_source(struct page *p, const struct report_frame *f)
+{
+	if (!f->source || !*f->source)
+		return;
+	strbuf_adds(p->out, "            ");
+	add_text(p, f->source);
+	strbuf_addc(p->out, '\n');
+}
+
+static void add_frames(struct page *p, const struct report_thread *t, bool emphasis)
+{
+	struct fold_item item;
+	struct fold fold;
+
+	fold__init(&fold, t, format_frames(t, &p->budget), p->style->full);
+	if (t->same)
+		fold.cut = 0;
+	while (fold__next(&fold, &item)) {
+		if (item.kind != FOLD_FRAME) {
+			add_folded(p, &fold, &item);
+			continue;
+		}
+		add_frame(p, &t->frame[item.first], !item.first, !item.first && emphasis);
+		add_source(p, &t->frame[item.first]);
+		add_locals(p, &t->frame[item.first]);
+	}
+}
+
 static void add_thread(struct page *p, const struct report_thread *t, bool emphasis)
 {
-	size_t shown = format_frames(t, &p->budget);
-	size_t cut = t->cut + (t->nframes - shown);
-
 	strbuf_adds(p->out, "    ");
 	if (emphasis)
 		paint_begin(p, PAINT_TITLE);
@@ -185,13 +231,7 @@ static void add_thread(struct page *p, const struct report_thread *t, bool empha
 	}
 	strbuf_adds(p->out, t->holds_gil && !t->waits_gil ? ", holds the GIL)\n" : ")\n");
 
-	if (cut && !t->same)
-		strbuf_addf(p->out, "        ... %zu outer frame%s not shown\n", cut,
-			    cut == 1 ? " is" : "s are");
-	for (size_t i = shown; i-- > 0;) {
-		add_frame(p, &t->frame[i], i == 0, i == 0 && emphasis);
-		add_locals(p, &t->frame[i]);
-	}
+	add_frames(p, t, emphasis);
 	if (t->same)
 		strbuf_adds(p->out, "      (the stack is the same as before)\n");
 	if (!t->nframes && !*t->note)
@@ -339,7 +379,7 @@ static size_t inner_frames(const struct report_task *t)
 
 	if (!*t->waits_for)
 		return 0;
-	while (i < t->nframes && in_library(t->frame[i].file))
+	while (i < t->nframes && file_in_library(t->frame[i].file))
 		i++;
 	return i < t->nframes ? i : 0;
 }
@@ -419,14 +459,115 @@ static void add_tasks(struct page *p, const struct report_dump *r)
 	}
 }
 
+/* ---- a dump ---------------------------------------------------------------------------------- */
+
+#define MAX_NAMES 8 /* of threads in one line */
+
+/* "worker-1 (1241), worker-2 (1242) and 3 more" */
+struct names {
+	struct page *page;
+	size_t cnt;
+};
+
+static void names__add(struct names *n, const struct report_thread *t)
+{
+	if (n->cnt++ >= MAX_NAMES)
+		return;
+	if (n->cnt > 1)
+		strbuf_adds(n->page->out, ", ");
+	add_text(n->page, *t->name ? t->name : "(no name)");
+	if (t->tid)
+		strbuf_addf(n->page->out, " (%d)", t->tid);
+}
+
+static void names__end(const struct names *n)
+{
+	if (n->cnt > MAX_NAMES)
+		strbuf_addf(n->page->out, " and %zu more", n->cnt - MAX_NAMES);
+}
+
+static size_t count_waiters(const struct report_dump *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->nthreads; i++)
+		n += r->thread_list[i].waits_gil;
+	return n;
+}
+
+/*   GIL: held by regex (1241); 2 threads wait for it: MainThread (1240), worker-1 (1242) */
+static void add_gil(struct page *p, const struct report_dump *r)
+{
+	struct names holders = { .page = p }, waiters = { .page = p };
+	size_t n = count_waiters(r);
+
+	if (!r->has_gil)
+		return;
+	strbuf_adds(p->out, "  GIL: held by ");
+	for (size_t i = 0; i < r->nthreads; i++)
+		if (r->thread_list[i].holds_gil && !r->thread_list[i].waits_gil)
+			names__add(&holders, &r->thread_list[i]);
+	names__end(&holders);
+	if (!holders.cnt)
+		strbuf_adds(p->out, "nobody");
+	if (n)
+		strbuf_addf(p->out, "; %zu thread%s for it: ", n, n == 1 ? " waits" : "s wait");
+	for (size_t i = 0; i < r->nthreads; i++)
+		if (r->thread_list[i].waits_gil)
+			names__add(&waiters, &r->thread_list[i]);
+	names__end(&waiters);
+	strbuf_addc(p->out, '\n');
+}
+
+/* PLACE and those behind it for whom it stands; returns how many they are. */
+static size_t add_place(struct page *p, const struct lineup_place *place, size_t left)
+{
+	struct names others = { .page = p };
+	size_t n = 1;
+
+	add_thread(p, place->thread, true);
+	while (n < left && place[n].merged)
+		n++;
+	if (n == 1)
+		return n;
+	strbuf_addf(p->out, "      and %zu more thread%s in the same place: ", n - 1,
+		    n == 2 ? "" : "s");
+	for (size_t i = 1; i < n; i++)
+		names__add(&others, place[i].thread);
+	names__end(&others);
+	strbuf_addc(p->out, '\n');
+	return n;
+}
+
+static void add_lineup(struct page *p, const struct report_dump *r)
+{
+	struct lineup_place *place = calloc(r->nthreads + 1, sizeof(*place));
+
+	if (!place) {
+		p->out->failed = true;
+		return;
+	}
+	lineup__make(r, !p->style->full, place);
+	for (size_t i = 0; i < r->nthreads;)
+		i += add_place(p, place + i, r->nthreads - i);
+	free(place);
+}
+
 /*
  * [Info] Dump (pid: 1234) at 2026-11-21T13:42:20.000000+00:00
  *   Python: CPython 3.11.7 (static, /usr/bin/python3.11)
  *   Command line: python3 -m billing --port 8080
- *   -- 2 threads --
- *     MainThread (tid 1240, blocked)
+ *   GIL: held by nobody
+ *   -- 6 threads --
+ *     MainThread (tid 1240, blocked in epoll_wait(fd 3: epoll of 12 files))
  *         <module> (/srv/billing/__main__.py:80)
- *       > serve (/srv/billing/web.py:71)
+ *             asyncio.run(serve())
+ *         ... 5 frames of asyncio
+ *       > EpollSelector.select (/usr/lib/python3.11/selectors.py:468)
+ *     pool_0 (tid 1241, blocked in futex 0x7f12a4001c20)
+ *         ... 3 frames of threading
+ *       > _worker (/usr/lib/python3.11/concurrent/futures/thread.py:81)
+ *       and 4 more threads in the same place: pool_1 (1242), pool_2 (1243), ...
  */
 static void text_dump(struct strbuf *out, const struct sink_style *style,
 		      const struct report_dump *r)
@@ -440,11 +581,11 @@ static void text_dump(struct strbuf *out, const struct sink_style *style,
 	strbuf_addc(out, '\n');
 	add_note(&page, "Python", r->python);
 	add_cmdline(&page, r->cmdline, r->ncmdline);
+	add_gil(&page, r);
 	add_note(&page, "Note", r->note);
 	snprintf(title, sizeof(title), "%zu thread%s", r->nthreads, r->nthreads == 1 ? "" : "s");
 	add_title(&page, PAINT_FAINT, title);
-	for (size_t i = 0; i < r->nthreads; i++)
-		add_thread(&page, &r->thread_list[i], true);
+	add_lineup(&page, r);
 	add_tasks(&page, r);
 	strbuf_addc(out, '\n');
 }
