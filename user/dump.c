@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "listing.h"
 #include "py/python.h"
 #include "py/redact.h"
+#include "sink/fold.h"
 #include "sink/sink.h"
 #include "source/source.h"
 #include "stall/resolve.h"
@@ -17,6 +19,8 @@
 
 /* For what threads wait for: other processes are searched for the ends of pipes. */
 #define WAITS_NS (200 * NSEC_PER_MSEC)
+#define LISTING_NS (300 * NSEC_PER_MSEC) /* for source lines */
+#define LINES_OF_THREAD 3
 
 /* The kernel's help for threads that run; opened only when there is one. */
 struct helper {
@@ -81,6 +85,67 @@ static int walk(struct python *py, struct helper *h, const struct options *opts,
 	return 0;
 }
 
+/* ---- source lines ---------------------------------------------------------------------------- */
+
+struct excerpt {
+	struct listing_line line[LISTING_MAX];
+	size_t cnt;
+};
+
+static bool has_line(const struct excerpt *x, const struct report_frame *f)
+{
+	for (size_t i = 0; i < x->cnt; i++)
+		if (x->line[i].line == f->line && !strcmp(x->line[i].file, f->file))
+			return true;
+	return false;
+}
+
+/* The program's own frames that are nearest to where the thread is. */
+static void want_lines(struct excerpt *x, const struct report_thread *t)
+{
+	const struct report_frame *frame = t->frame;
+	size_t left = LINES_OF_THREAD;
+
+	for (size_t i = 0; i < t->nframes && left && x->cnt < LISTING_MAX; i++) {
+		if (frame[i].line <= 0 || *frame[i].file == '<' || file_in_library(frame[i].file))
+			continue;
+		left--;
+		if (has_line(x, &frame[i]))
+			continue;
+		x->line[x->cnt++] =
+			(struct listing_line){ .file = frame[i].file, .line = frame[i].line };
+	}
+}
+
+/* Every frame in one of the lines that were read gets it. */
+static void give_lines(const struct excerpt *x, struct report_frame *frame, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < x->cnt && !frame[i].source; k++)
+			if (x->line[k].text && frame[i].line == x->line[k].line &&
+			    !strcmp(frame[i].file, x->line[k].file))
+				frame[i].source = x->line[k].text;
+}
+
+static void excerpt__read(struct excerpt *x, pid_t pid, const struct resolved *r)
+{
+	for (size_t i = 0; i < r->nthreads; i++)
+		want_lines(x, &r->thread[i]);
+	listing__read(pid, x->line, x->cnt, LISTING_NS);
+	for (size_t i = 0; i < r->nthreads; i++)
+		give_lines(x, r->frame + (r->thread[i].frame - r->frame), r->thread[i].nframes);
+}
+
+/* ---- one process ----------------------------------------------------------------------------- */
+
+static bool has_gil(const struct py_snapshot *snap)
+{
+	for (size_t i = 0; i < snap->nthreads; i++)
+		if (snap->thread[i].gil)
+			return true;
+	return false;
+}
+
 static int dump_one(pid_t pid, const struct options *opts, struct helper *h, struct sink *sink,
 		    struct err *err)
 {
@@ -88,6 +153,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	struct py_snapshot *snap = NULL;
 	struct resolved resolved = { 0 };
 	struct waits waits = { .pid = pid };
+	struct excerpt excerpt = { .cnt = 0 };
 	struct python *py = NULL;
 	struct target *t = NULL;
 	int ret;
@@ -108,6 +174,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	out.ncmdline = t->ncmdline;
 	out.thread_list = resolved.thread;
 	out.nthreads = resolved.nthreads;
+	out.has_gil = has_gil(snap);
 	out.task_list = resolved.task;
 	out.ntasks = resolved.ntasks;
 	out.tasks_found = snap->tasks_found;
@@ -115,8 +182,10 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
 	waits.mem = t->mem;
 	resolved__look(&resolved, snap, &waits, true);
+	excerpt__read(&excerpt, pid, &resolved);
 	ret = sink__dump(sink, &out, err);
 out:
+	listing__free(excerpt.line, excerpt.cnt);
 	resolved__free(&resolved);
 	py_snapshot__free(snap);
 	python__free(py);
@@ -141,6 +210,8 @@ int dump__run(const struct options *opts)
 		sink__free(sink);
 		return 1;
 	}
+	if (opts->full)
+		sink__show_all(sink);
 	for (size_t i = 0; i < opts->npids; i++) {
 		memset(&err, 0, sizeof(err));
 		ret = dump_one(opts->pids[i], opts, &helper, sink, &err);

@@ -123,10 +123,10 @@ test_own()
 	fi
 	launch "${nobody[@]}" "$python" -c 'import os, threading
 r, w = os.pipe()
-print("ready", flush=True)
+print("pipe", r, "ready", flush=True)
 os.read(r, 1)'
 	"${nobody[@]}" "$tmp/loader" dump "$target" >"$tmp/text" 2>"$tmp/stderr"
-	is "$(line MainThread)" "blocked in read(fd 3: pipe from this process)" "without root: a pipe"
+	is "$(line MainThread)" "blocked in read(fd $(said pipe 1): pipe from this process)" "without root: a pipe"
 	is "$(cat "$tmp/stderr")" "" "without root: nothing is said on stderr"
 	stop "$target" KILL
 }
@@ -160,8 +160,118 @@ test_uninterruptible()
 	stop "$target" KILL
 }
 
-plan 30
+# Columns are those of co_positions().
+test_columns()
+{
+	local python version
+
+	for version in 3.11 3.12 3.13 3.14 3.15; do
+		python=$(pythons "$version" | head -n 1)
+		if [ -z "$python" ]; then
+			skip "columns of $version" "no CPython $version"
+			continue
+		fi
+		launch "$python" "$top/tests/targets/places.py" columns
+		"$loader" dump --json "$target" >"$tmp/json" 2>"$tmp/stderr"
+		is "$(jq -c '[.dump.threads[0].frames[] | [(.name | split(".") | last), .line, .end_line, .column, .end_column]][:-1]' \
+			"$tmp/json")" "$(head -n 1 "$tmp/said" | jq -c .)" "columns of $version"
+		stop "$target" KILL
+	done
+}
+
+test_depth()
+{
+	launch "$PYTHON" "$top/tests/targets/places.py" depth 5000
+	look
+	is "$(field deep '[.exact, .cut_at, (.frames | length), .frames[0].name, .frames[-1].name] | map(tostring) | join(";")')" \
+		"true;256;1024;$(field deep '.frames[0].name');stop" "5,000 frames: both ends are kept"
+	is "$(field deep '.cut + (.frames | length)')" 5005 "5,000 frames: all are counted"
+	is "$(sed -n '/^    deep /,/^    [^ ]/s/^ *\.\.\. //p' "$tmp/text" | sed -E 's/[0-9]+/N/' | tail -n 3 | paste -sd ';')" \
+		"the same frame N more times;N frames are not shown;the same frame N more times" "5,000 frames: a few lines of text"
+	stop "$target" KILL
+}
+
+test_folding()
+{
+	launch "$PYTHON" "$top/tests/targets/places.py" pool
+	look
+	is "$(grep -cE '^    pool_[0-9] ' "$tmp/text")" 1 "a pool: one thread stands for all"
+	is "$(grep -oE 'and 4 more threads in the same place: .*' "$tmp/text" | grep -oE 'pool_[0-9] \([0-9]+\)' | wc -l)" 4 \
+		"a pool: the others are named"
+	is "$(sed -n '/^    pool_/,/^      >/s/^ *\.\.\. //p' "$tmp/text")" "3 frames of threading" "its library is folded"
+	is "$(sed -n '/^    MainThread/,$p' "$tmp/text" | sed -nE 's/^ *(> )?([^ ]*) \(.*places.py:[0-9]+\)$/\2/p' | tail -n 2 | paste -sd ' ')" \
+		"$(field MainThread '.frames[-2:] | map(.name) | join(" ")')" "frames of the program are shown"
+	is "$(sed -n '/> .*stop /{n;s/^ *//;p}' "$tmp/text")" "time.sleep(1000)" "with their source lines"
+	is "$(grep -n '^    [^ ]* (tid' "$tmp/text" | head -n 1 | grep -c MainThread)" 1 "who runs the program comes first"
+	"$loader" --full dump "$target" >"$tmp/text"
+	is "$(grep -cE '^    pool_[0-9] ' "$tmp/text"),$(grep -c '_bootstrap_inner' "$tmp/text")" 5,5 "--full: all is shown"
+	stop "$target" KILL
+}
+
+# named FILE: the line of source that a dump shows of code that says it is of FILE
+named()
+{
+	launch "${as[@]}" /usr/bin/python3 "$tmp/places.py" named "$1"
+	timeout -s KILL 20 "$loader" dump --json "$target" >"$tmp/json"
+	jq -r '.dump.threads[0].frames[] | select(.name == "<module>" and (.filename | test("places.py$") | not)) | .source' \
+		"$tmp/json"
+	stop "$target" KILL
+}
+
+test_source()
+{
+	local as=(setpriv --reuid nobody --regid nogroup --clear-groups) hidden
+
+	chmod 755 "$tmp"
+	cp "$top/tests/targets/places.py" "$tmp/places.py"
+	printf 'visible()\n' >"$tmp/open.py"
+	printf 'hidden()\n' >"$tmp/closed.py"
+	printf 'later()\n' >"$tmp/later.py"
+	touch -d '1 hour ago' "$tmp/open.py" "$tmp/closed.py" "$tmp/places.py"
+	touch -d 'next year' "$tmp/later.py"
+	chmod 600 "$tmp/closed.py"
+	chmod 644 "$tmp/open.py" "$tmp/later.py"
+	mkfifo -m 666 "$tmp/fifo.py"
+	if ! "${as[@]}" /usr/bin/python3 -c '' 2>/dev/null; then
+		for hidden in 1 2 3 4 5 6; do skip "source $hidden" "nobody cannot run /usr/bin/python3"; done
+		return
+	fi
+	is "$(named "$tmp/open.py")" "visible()" "source: a file that the user can read"
+	is "$(named "$tmp/closed.py")" null "source: one that the user cannot read is not shown to root"
+	is "$(named "$tmp/later.py")" null "source: one that is newer than the process"
+	is "$(named "$tmp/fifo.py")" null "source: a FIFO holds up nobody"
+	is "$(named /dev/zero)" null "source: a device is not opened"
+	is "$(cd "$tmp" && named open.py)" "visible()" "source: a relative path"
+}
+
+# Ids, files and processes are those of the container; what is told are ours.
+test_container()
+{
+	local outer
+
+	mkdir -p "$tmp/inside"
+	: >"$tmp/said"
+	# shellcheck disable=SC2016  # for the inner shell
+	start unshare --pid --mount --fork --kill-child sh -c '
+		mount -t tmpfs none "$1" && cp -p "$2" "$1/places.py" && exec "$3" "$1/places.py" pool' \
+		sh "$tmp/inside" "$top/tests/targets/places.py" "$PYTHON" >"$tmp/said" 2>"$tmp/target-stderr"
+	outer=$started
+	wait_for 30 grep -q ready "$tmp/said" || diag "not ready: $(cat "$tmp/target-stderr")"
+	target=$(pgrep -P "$outer")
+	sleep 0.1
+	look
+	check "a container: the ids are ours" test -d "/proc/$target/task/$(field MainThread .tid)"
+	is "$(field MainThread '.frames[-1].source')" "time.sleep(1000)" "a container: the source is that of its own root"
+	stop "$outer" KILL
+}
+
+plan 53
 test_waits
 test_own
 test_gil
 test_uninterruptible
+test_columns
+test_depth
+test_folding
+test_source
+test_container

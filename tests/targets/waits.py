@@ -179,9 +179,12 @@ def uninterruptible():
                    file_actions=[(os.POSIX_SPAWN_OPEN, 0, path, os.O_RDONLY, 0)])
 
 
+greedy = {"gil", "uninterruptible"} & set(sys.argv)  # nobody else will have the GIL
+if greedy:
+    say("ready")
 for name in sys.argv[2:]:
     threading.Thread(target=globals()[name], name=name, daemon=True).start()
-if not {"gil", "uninterruptible"} & set(sys.argv):
+if not greedy:
     time.sleep(0.5)
-say("ready")
+    say("ready")
 time.sleep(1000)
