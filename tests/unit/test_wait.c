@@ -152,6 +152,7 @@ static pid_t spawn_writer(const int p[2])
 
 static void pipes(void)
 {
+	const char *got;
 	pid_t child;
 	int p[2];
 
@@ -169,9 +170,12 @@ static void pipes(void)
 	       "the only child");
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	is_str(about(SYS_read, (uint64_t)p[0], 0, 0),
-	       expect("read(fd %d: pipe, its other end is held by nobody)", p[0]),
-	       "from one that has ended");
+	/* who is not root may not look at everybody's files */
+	got = about(SYS_read, (uint64_t)p[0], 0, 0);
+	ok(!strcmp(got, expect("read(fd %d: pipe, its other end is held by nobody)", p[0])) ||
+		   (geteuid() &&
+		    !strcmp(got, expect("read(fd %d: pipe, its other end was not found)", p[0]))),
+	   "from one that has ended: %s", got);
 	is_str(about(SYS_wait4, UINT64_MAX, 0, 0), "wait4(any child)", "no child");
 	close(p[0]);
 }
