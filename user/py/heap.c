@@ -10,6 +10,7 @@
 #define LATE_EVERY 256 /* hops between two looks at the clock */
 
 #define MAX_CHAINS 256 /* threads whose chains are remembered: a power of two */
+#define MAX_PROBES 16
 #define BUF_BYTES (PY_MAX_FRAMES * PYWALK_FRAME_BYTES)
 
 struct chain {
@@ -43,9 +44,20 @@ void heap_reader__free(struct heap_reader *r)
 	free(r);
 }
 
+/* Where its chain is, or may be put; another thread's makes room where there are too many. */
 static struct chain *chain_of(struct heap_reader *r, uint64_t tstate)
 {
-	return &r->chain[(tstate >> 4) * 0x9e3779b97f4a7c15ull >> 32 & (MAX_CHAINS - 1)];
+	size_t home = (tstate >> 4) * 0x9e3779b97f4a7c15ull >> 32, i;
+	struct chain *c, *room = NULL;
+
+	for (i = 0; i < MAX_PROBES; i++) {
+		c = &r->chain[(home + i) % MAX_CHAINS];
+		if (c->tstate == tstate)
+			return c;
+		if (!room && !c->tstate)
+			room = c;
+	}
+	return room ? room : &r->chain[home % MAX_CHAINS];
 }
 
 /* Without memory nothing is remembered. */

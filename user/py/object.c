@@ -19,16 +19,6 @@
 #define INLINE_VALUES (1u << 2) /* Py_TPFLAGS_INLINE_VALUES */
 #define MANAGED_DICT (1u << 4) /* Py_TPFLAGS_MANAGED_DICT */
 
-static int check_type(const struct py_target *t, uint64_t addr, uint64_t type)
-{
-	uint64_t seen;
-	int err = mem__read_u64(t->mem, addr + t->layout.object.type, &seen);
-
-	if (err)
-		return err;
-	return !type || seen == type ? 0 : -EINVAL;
-}
-
 static int str_head(const struct py_target *t, uint64_t addr, struct py_str *s)
 {
 	uint8_t head[PY_STR_BYTES];
@@ -205,15 +195,18 @@ out:
 int object__dict(const struct py_target *t, uint64_t addr, struct dict_entries *out)
 {
 	const struct py_layout *l = &t->layout;
-	uint64_t keys, values;
+	uint64_t type, keys, values;
+	struct mem_range range[] = {
+		{ addr + l->object.type, &type, 8, 0 },
+		{ addr + l->dict.keys, &keys, 8, 0 },
+		{ addr + l->dict.values, &values, 8, 0 },
+	};
 	int err;
 
 	*out = (struct dict_entries){ 0 };
-	err = check_type(t, addr, t->dict_type);
-	if (!err)
-		err = mem__read_u64(t->mem, addr + l->dict.keys, &keys);
-	if (!err)
-		err = mem__read_u64(t->mem, addr + l->dict.values, &values);
+	err = mem__readv(t->mem, range, sizeof(range) / sizeof(range[0]));
+	if (!err && t->dict_type && type != t->dict_type)
+		err = -EINVAL;
 	return err ? err : read_keys(t, keys, values, out);
 }
 
@@ -222,25 +215,23 @@ static ssize_t find_in_batch(const struct py_target *t, const struct dict_entry 
 			     const char *name, size_t len)
 {
 	size_t ascii = t->layout.str.ascii_size;
-	uint8_t head[BATCH][PY_STR_BYTES];
+	uint8_t key[BATCH][PY_STR_BYTES + MAX_NAME];
 	struct mem_range range[BATCH];
-	char text[MAX_NAME];
 	struct py_str s;
 	int err;
 
+	/* one that cannot be read so far is shorter than NAME */
 	for (size_t i = 0; i < cnt; i++)
-		range[i] = (struct mem_range){ entry[i].key, head[i], ascii, 0 };
+		range[i] = (struct mem_range){ entry[i].key, key[i], ascii + len, 0 };
 	err = mem__readv(t->mem, range, cnt);
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < cnt; i++) {
-		struct bytes b = { head[i], ascii };
+		struct bytes b = { key[i], ascii };
 
-		if (range[i].err || py_str__parse(&t->layout, &b, &s) || s.kind != 1 ||
-		    s.len != len || !s.compact)
-			continue;
-		if (!mem__read(t->mem, entry[i].key + s.data, text, len) &&
-		    !memcmp(text, name, len))
+		if (!range[i].err && !py_str__parse(&t->layout, &b, &s) && s.kind == 1 &&
+		    s.len == len && s.compact && s.data == ascii &&
+		    !memcmp(key[i] + ascii, name, len))
 			return (ssize_t)i;
 	}
 	return -ENOENT;
