@@ -40,15 +40,24 @@ struct lie {
 	uint32_t value;
 };
 
+/* What stood where a lie stands. */
+struct truth {
+	size_t at; /* in the data */
+	uint64_t word;
+	struct recording_piece *piece; /* that is gone, or NULL */
+	size_t len;
+};
+
 struct liar {
 	struct recording *r;
 	struct mem *mem; /* of R as it is now */
 	struct lie lie[MAX_LIES];
 	size_t cnt, told;
 	size_t reads; /* since the last lie */
+	struct truth truth[MAX_LIES]; /* of each lie that was told */
 };
 
-static struct recording original[MAX_RECORDINGS];
+static struct recording recording[MAX_RECORDINGS];
 static size_t recordings;
 static struct redact *redact;
 
@@ -64,7 +73,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		exit(1);
 	}
 	for (size_t i = 0; i < files.gl_pathc && recordings < MAX_RECORDINGS; i++)
-		if (!recording__load(files.gl_pathv[i], &original[recordings], &err))
+		if (!recording__load(files.gl_pathv[i], &recording[recordings], &err))
 			recordings++;
 	globfree(&files);
 	return 0;
@@ -76,18 +85,21 @@ static uint64_t small_or_large(uint32_t value)
 	return (uint64_t)(value & 0xffffff) << (value >> 24 & 0x3f);
 }
 
-static void tell(struct recording *r, const struct lie *lie)
+static struct truth tell(struct recording *r, const struct lie *lie)
 {
-	uint64_t at = lie->where % (r->len / 8) * 8, word = 0;
 	const struct recording_piece *p = &r->piece[lie->value % r->cnt];
+	struct truth truth = { .at = lie->where % (r->len / 8) * 8 };
+	uint64_t word;
 
+	memcpy(&truth.word, r->data + truth.at, sizeof(truth.word));
+	word = truth.word;
 	switch (lie->what % WHATS) {
 	case WORD:
 		word = small_or_large(lie->value);
 		break;
 	case BYTE:
-		r->data[lie->where % r->len] = (uint8_t)lie->value;
-		return;
+		memcpy((uint8_t *)&word + lie->pad % 8, &lie->value, 1);
+		break;
 	case SWAP:
 		memcpy(&word, r->data + lie->value % (r->len / 8) * 8, sizeof(word));
 		break;
@@ -95,10 +107,25 @@ static void tell(struct recording *r, const struct lie *lie)
 		word = p->addr + (lie->value >> 16) % RECORDING_LINE;
 		break;
 	case GONE:
-		r->piece[lie->where % r->cnt].len = 0;
-		return;
+		truth.piece = &r->piece[lie->where % r->cnt];
+		truth.len = truth.piece->len;
+		truth.piece->len = 0;
+		break;
 	}
-	memcpy(r->data + at, &word, sizeof(word));
+	memcpy(r->data + truth.at, &word, sizeof(word));
+	return truth;
+}
+
+static void take_back(struct liar *l)
+{
+	const struct truth *t;
+
+	while (l->told) {
+		t = &l->truth[--l->told];
+		memcpy(l->r->data + t->at, &t->word, sizeof(t->word));
+		if (t->piece)
+			t->piece->len = t->len;
+	}
 }
 
 static ssize_t liar_readv(void *ctx, const struct mem_range *range, size_t cnt)
@@ -106,8 +133,8 @@ static ssize_t liar_readv(void *ctx, const struct mem_range *range, size_t cnt)
 	struct liar *l = ctx;
 	int err;
 
-	for (; l->told < l->cnt && l->reads >= l->lie[l->told].reads; l->reads = 0)
-		tell(l->r, &l->lie[l->told++]);
+	for (; l->told < l->cnt && l->reads >= l->lie[l->told].reads; l->told++, l->reads = 0)
+		l->truth[l->told] = tell(l->r, &l->lie[l->told]);
 	l->reads++;
 	for (size_t i = 0; i < cnt; i++) {
 		err = mem__read(l->mem, range[i].addr, range[i].buf, range[i].len);
@@ -182,34 +209,17 @@ static void dump(struct recording *r, struct liar *liar)
 		abort();
 }
 
-/* A copy that may be spoilt. */
-static void copy(const struct recording *from, struct recording *to)
-{
-	*to = *from;
-	to->data = malloc(from->len);
-	to->piece = malloc(from->cnt * sizeof(*to->piece));
-	if (!to->data || !to->piece)
-		abort();
-	memcpy(to->data, from->data, from->len);
-	for (size_t i = 0; i < from->cnt; i++) {
-		to->piece[i] = from->piece[i];
-		to->piece[i].data = to->data + (from->piece[i].data - from->data);
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct recording r;
-	struct liar liar = { .r = &r };
+	struct liar liar = { 0 };
 
 	if (!len)
 		return 0;
+	liar.r = &recording[data[0] % recordings];
 	liar.cnt = (len - 1) / sizeof(liar.lie[0]);
 	liar.cnt = liar.cnt < MAX_LIES ? liar.cnt : MAX_LIES;
 	memcpy(liar.lie, data + 1, liar.cnt * sizeof(liar.lie[0]));
-	copy(&original[data[0] % recordings], &r);
-	dump(&r, &liar);
-	free(r.data);
-	free(r.piece);
+	dump(liar.r, &liar);
+	take_back(&liar);
 	return 0;
 }
