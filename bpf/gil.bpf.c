@@ -28,7 +28,8 @@ struct gils_map {
 };
 struct gils_map gils SEC(".maps");
 
-extern const volatile __u64 threshold_ns;
+const volatile __u64 gil_threshold_ns = 200000000;
+
 extern const volatile __u64 tick_ns;
 
 /* The loader can open watchpoints: until the kernel refuses one. */
@@ -201,7 +202,7 @@ static __always_inline void note_end(struct proc *p, struct gil_wait *w, struct 
 
 	if (over->flags & GIL_UNSURE)
 		count(COUNT_GIL_UNSURE);
-	if (gil_waited(over->since, over->end, paused) < threshold_ns)
+	if (gil_waited(over->since, over->end, paused) < gil_threshold_ns)
 		return;
 	over->flags |= flags | GIL_LONG;
 	if (!gil_leave(w, over))
@@ -452,7 +453,7 @@ static __always_inline void ask_for_guard(struct proc *p, struct gil_thread *th,
 		.tid = th->nr,
 		.index = index,
 	};
-	u64 half = since + threshold_ns / 2 + paused;
+	u64 half = since + gil_threshold_ns / 2 + paused;
 
 	if (!READ_ONCE(gil_guards) || th->wait.asked == since)
 		return;
@@ -466,13 +467,13 @@ static __always_inline void ask_for_guard(struct proc *p, struct gil_thread *th,
  * enough. 0 = not as things are. */
 static __always_inline u64 due_at(struct gil_wait *w, u64 since, u64 paused)
 {
-	u64 due = since + threshold_ns + paused, quiet;
+	u64 due = since + gil_threshold_ns + paused, quiet;
 
 	if (!READ_ONCE(w->doubts))
 		return due;
 	if (READ_ONCE(w->guarded) != since)
 		return 0;
-	quiet = READ_ONCE(w->guarded_at) + threshold_ns / 4;
+	quiet = READ_ONCE(w->guarded_at) + gil_threshold_ns / 4;
 	return (s64)(quiet - due) > 0 ? quiet : due;
 }
 

@@ -8,8 +8,8 @@
  * it runs next (KERNEL.md 11):
  *	- at the earliest deadline of a section that is open and was not told, but not within
  *	  PASS_FLOOR_NS: a deadline that cannot be met must not make it run away
- *	- at the latest after threshold - tick: a section that begins right after a pass is read
- *	  within a tick and judged in time by the next
+ *	- at the latest after the least threshold - tick: a section that begins right after a pass
+ *	  is read within a tick and judged in time by the next
  *	- within a tick while the end of a told section, or of a pause, is awaited
  *	- not at all while there is nothing to judge: the loader kicks it
  */
@@ -23,7 +23,8 @@
 #define MAX_THREADS 64 /* looked at for one that is on CPU */
 #define WORD_TRIES 3
 
-const volatile __u64 threshold_ns = 200000000;
+const volatile __u64 threshold_ns = 200000000; /* the least of any slot: its name decides later */
+const volatile __u64 least_ns = 200000000; /* the least threshold of all sources */
 const volatile __u64 tick_ns = 50000000;
 const volatile __u32 segment_cnt = 64;
 const volatile __u32 proc_cnt = TABLE_MAX_PROCS;
@@ -315,7 +316,7 @@ __noinline int judge_segment(u32 index)
 /* After the pass, so that the time it took is not added to the delay. */
 static __always_inline void arm(struct timer_slot *t)
 {
-	u64 period = threshold_ns > 2 * tick_ns ? threshold_ns - tick_ns : tick_ns;
+	u64 period = least_ns > 2 * tick_ns ? least_ns - tick_ns : tick_ns;
 	u64 now = bpf_ktime_get_ns(), took = now - pass.now, at;
 
 	pass.passes++;

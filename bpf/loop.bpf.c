@@ -27,7 +27,7 @@ struct loops_map {
 };
 struct loops_map loops SEC(".maps");
 
-extern const volatile __u64 threshold_ns;
+const volatile __u64 loop_threshold_ns = 200000000; /* the least of any loop */
 extern const volatile __u64 tick_ns;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -142,7 +142,7 @@ static __always_inline void introduce(struct loop_table *t, struct task_struct *
 	th->asked_ns = 0;
 	__builtin_memset(&th->step, 0, sizeof(th->step));
 	/* who computes may not have begun with its loop yet */
-	want(th, fd == LOOP_NO_FD ? now + threshold_ns / 4 : now);
+	want(th, fd == LOOP_NO_FD ? now + loop_threshold_ns / 4 : now);
 	WRITE_ONCE(th->status, LOOP_NONE);
 }
 
@@ -151,7 +151,7 @@ static __always_inline void note_end(struct proc *p, struct loop_step *s, struct
 {
 	u64 paused = p->pause.total - s->pause_base;
 
-	if (loop_lasted(over->since, s->held, over->least, paused) >= threshold_ns)
+	if (loop_lasted(over->since, s->held, over->least, paused) >= loop_threshold_ns)
 		over->flags |= LOOP_LONG;
 	else if (s->told != over->since)
 		return;
@@ -347,10 +347,10 @@ static __always_inline bool waits_for_gil(u32 proc, struct loop_thread *th)
 
 	if (!since)
 		return false;
-	if (pass.now - since >= threshold_ns)
+	if (pass.now - since >= loop_threshold_ns)
 		th->step.held = pass.now;
-	else if (since - begun < threshold_ns / 2)
-		judge_again_at(since + threshold_ns);
+	else if (since - begun < loop_threshold_ns / 2)
+		judge_again_at(since + loop_threshold_ns);
 	else
 		return false;
 	count(COUNT_LOOP_HELD);
@@ -394,8 +394,8 @@ __noinline int loop_judge_thread(u32 proc, u32 index)
 		return 0;
 	paused = p->pause.total - s->pause_base;
 	lasted = loop_lasted(since, s->held, pass.now, paused);
-	if (lasted < threshold_ns) {
-		judge_again_at(pass.now + threshold_ns - lasted);
+	if (lasted < loop_threshold_ns) {
+		judge_again_at(pass.now + loop_threshold_ns - lasted);
 		return 0;
 	}
 	if (waits_for_gil(proc, th)) {

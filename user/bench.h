@@ -22,6 +22,7 @@ struct redact;
 struct sink;
 struct stall;
 struct target;
+struct thresholds;
 
 /* All borrowed. */
 struct bench {
@@ -30,7 +31,7 @@ struct bench {
 	struct sink *sink;
 	const struct source_ops *ops;
 	struct source *source;
-	uint64_t threshold_ns;
+	const struct thresholds *thresholds;
 	const struct redact *redact; /* NULL: no local variables */
 	const struct loop_judge *loop; /* NULL: event loops are not watched */
 };

@@ -40,7 +40,7 @@ static void open_helper(struct helper *h, const struct options *opts)
 {
 	struct source_opts so = {
 		.poll_ns = opts->poll_ns,
-		.threshold_ns = opts->alert_ns,
+		.thresholds = &opts->thresholds,
 		.max_procs = 1,
 	};
 	struct err why = { { 0 } };

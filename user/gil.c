@@ -17,10 +17,10 @@
 #include "proc/task.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
+#include "stall/threshold.h"
 #include "target.h"
 
 #define MODULE "gil"
-#define NAME "GIL" /* of the tracker, in records */
 
 #define SLEEP_TRIES 3
 #define MAX_WAITERS 4096 /* told and not over, of all targets */
@@ -54,6 +54,11 @@ struct gil_judge {
 		uint64_t told, stale, victims, over, doubtful, overflow;
 	} count;
 };
+
+static uint64_t threshold(const struct gil_judge *j)
+{
+	return thresholds__of(j->bench->thresholds, "gil", SOURCE_GIL_NAME);
+}
 
 struct gil_judge *gil_judge__new(const struct bench *bench)
 {
@@ -342,8 +347,8 @@ static struct stall *open_stall(struct gil_judge *j, const struct target *t,
 	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
 	struct stall *s;
 
-	s = policy__open(j->bench->policy, &key, t->pid, NAME, ev->gil.start_ns, ev->now_ns,
-			 j->bench->threshold_ns);
+	s = policy__open(j->bench->policy, &key, t->pid, SOURCE_GIL_NAME, ev->gil.start_ns,
+			 ev->now_ns, threshold(j));
 	if (s) {
 		s->ops = &gil_ops;
 		s->judge = j;
@@ -464,7 +469,7 @@ static bool is_covered(const struct gil_judge *j, const struct waiter *w,
 		return true; /* its stall goes on */
 	if (!w && last->words == ev->gil.words && last->end_ns > until)
 		until = last->end_ns;
-	return ev->gil.end_ns < until || ev->gil.end_ns - until < j->bench->threshold_ns;
+	return ev->gil.end_ns < until || ev->gil.end_ns - until < threshold(j);
 }
 
 static int on_end(struct gil_judge *j, struct target *t, const struct source_event *ev,

@@ -13,6 +13,7 @@
 #include "source/slot.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
+#include "stall/threshold.h"
 #include "target.h"
 
 #define MODULE "judge"
@@ -20,7 +21,7 @@
 struct judge {
 	const struct bench *bench;
 	struct {
-		uint64_t told, stale, unsure, over, closed;
+		uint64_t early, told, stale, unsure, over, closed;
 	} count;
 };
 
@@ -142,6 +143,7 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 {
 	struct slot_page_info *page = target__page(t, ev->page);
 	struct stall_key key = key_of(ev);
+	uint64_t threshold_ns;
 	struct slot_facts facts;
 	enum slot_truth truth;
 	uint64_t end = 0;
@@ -149,26 +151,27 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 
 	if (!page)
 		return 0;
-	truth = slot_confirm(t->mem, page, ev->slot, ev->word, ev->value, j->bench->threshold_ns,
-			     &end);
+	if (slot_facts__read(t->mem, page, ev->slot, &facts))
+		return 0; /* the process goes: its exit will be told */
+	threshold_ns = thresholds__of(j->bench->thresholds, slot_ops.source, facts.name);
+	truth = slot_confirm(t->mem, page, ev->slot, ev->word, ev->value, threshold_ns, &end);
 	if (truth == SLOT_WAS_SHORT || (truth == SLOT_STILL && ev->type == SOURCE_OVER)) {
 		j->count.stale++;
 		return 0;
 	}
 	/* it moved and nobody knows when: believed only if it cannot have moved before it was
 	 * judged */
-	if (truth == SLOT_CANNOT_SAY && ev->on_cpu) {
+	if (truth == SLOT_CANNOT_SAY &&
+	    (ev->on_cpu || ev->now_ns < start_of(t, ev) + threshold_ns)) {
 		j->count.unsure++;
 		return 0;
 	}
-	if (slot_facts__read(t->mem, page, ev->slot, &facts))
-		return 0; /* the process goes: its exit will be told */
 	if (facts.closed) {
 		j->count.closed++;
 		return 0;
 	}
 	s = policy__open(j->bench->policy, &key, t->pid, facts.name, start_of(t, ev), ev->now_ns,
-			 j->bench->threshold_ns);
+			 threshold_ns);
 	if (!s) {
 		if (errno != EEXIST)
 			log_msg(LOG_WARN, MODULE, "a stall of %s is not reported: %s", facts.name,
@@ -179,6 +182,12 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 	s->judge = j;
 	s->value = ev->value;
 	s->start_exact = facts.kind != SLOT_COUNTER;
+	/* the backend judges all slots by the least threshold of any name */
+	if (truth == SLOT_STILL && ev->now_ns < s->start_ns + threshold_ns) {
+		j->count.early++;
+		life__await(j->bench->life, t, s);
+		return 0;
+	}
 	j->count.told++;
 	if (truth == SLOT_STILL)
 		return life__detected(j->bench->life, t, s, ev, err);
@@ -198,8 +207,8 @@ static int on_end(struct judge *j, struct target *t, const struct source_event *
 	if (!s)
 		return 0; /* the candidate was not believed */
 	if (page)
-		truth = slot_confirm(t->mem, page, ev->slot, ev->word, ev->value,
-				     j->bench->threshold_ns, &end);
+		truth = slot_confirm(t->mem, page, ev->slot, ev->word, ev->value, s->threshold_ns,
+				     &end);
 	if (truth == SLOT_WAS_LONG)
 		return tell_ended(j, t, s, target__to_our_clock(t, end), true, "", err);
 	/* the word as it was seen then is an upper bound; of a counter, the time of that
@@ -240,6 +249,7 @@ void judge__stats(const struct judge *j, struct strbuf *out)
 {
 	strbuf_addf(out, "stalls.detected %llu\n", (unsigned long long)j->count.told);
 	strbuf_addf(out, "stalls.over_before_seen %llu\n", (unsigned long long)j->count.over);
+	strbuf_addf(out, "verdicts.early %llu\n", (unsigned long long)j->count.early);
 	strbuf_addf(out, "verdicts.stale %llu\n", (unsigned long long)j->count.stale);
 	strbuf_addf(out, "verdicts.of_closed_counters %llu\n", (unsigned long long)j->count.closed);
 	strbuf_addf(out, "verdicts.unsure %llu\n", (unsigned long long)j->count.unsure);

@@ -51,6 +51,7 @@ static int tell(struct life *l, enum report_event event, struct target *t, struc
 	struct looks looks = { 0 };
 	int ret;
 
+	s->told = true;
 	r.rate_limited = !policy__take_stacks(l->bench->policy, s, now_ns, &r.suppressed);
 	if (!r.rate_limited) {
 		r.still = s->ops->look(s->judge, t, s, &looks);
@@ -83,6 +84,14 @@ int life__detected(struct life *l, struct target *t, struct stall *s, const stru
 	return ret;
 }
 
+void life__await(struct life *l, const struct target *t, struct stall *s)
+{
+	bool now_stopped;
+
+	s->stopped_before_ns = l->bench->ops->stopped_ns(l->bench->source, t->proc, &now_stopped);
+	s->next_ns = s->start_ns + s->threshold_ns;
+}
+
 int life__ended(struct life *l, const struct target *t, struct stall *s,
 		const struct stall_end *end, struct err *err)
 {
@@ -95,7 +104,7 @@ int life__ended(struct life *l, const struct target *t, struct stall *s,
 		.end_exact = end->exact,
 		.note = end->note,
 	};
-	int ret = record__write(l->bench->sink, &r, err);
+	int ret = s->told ? record__write(l->bench->sink, &r, err) : 0;
 
 	policy__close(l->bench->policy, s);
 	return ret;
@@ -112,8 +121,10 @@ int life__over(struct life *l, const struct target *t, struct stall *s, const ch
 		.duration_ns = since(s->start_ns, end->ns),
 		.note = note,
 	};
-	int ret = record__write(l->bench->sink, &r, err), last = life__ended(l, t, s, end, err);
+	int ret = record__write(l->bench->sink, &r, err), last;
 
+	s->told = true;
+	last = life__ended(l, t, s, end, err);
 	return ret ? ret : last;
 }
 
@@ -140,8 +151,10 @@ static int go_on(struct life *l, struct target *t, struct stall *s, uint64_t now
 		stall__postpone(s, now_ns + UNSURE_RETRY_NS);
 		return 0;
 	}
-	l->count.continued++;
 	stall__advance(s, now_ns);
+	if (!s->told)
+		return tell(l, REPORT_DETECTED, t, s, now_ns, err);
+	l->count.continued++;
 	return tell(l, REPORT_CONTINUES, t, s, now_ns, err);
 }
 

@@ -54,7 +54,10 @@ void life__free(struct life *l); /* NULL is fine */
 int life__detected(struct life *l, struct target *t, struct stall *s, const struct source_event *ev,
 		   struct err *err);
 
-/* Closes S. */
+/* S was found before it has crossed its threshold: it is told of when it does. */
+void life__await(struct life *l, const struct target *t, struct stall *s);
+
+/* Closes S. Nothing is told of one that was awaited in vain. */
 int life__ended(struct life *l, const struct target *t, struct stall *s,
 		const struct stall_end *end, struct err *err);
 

@@ -17,6 +17,7 @@
 #include "source/slot.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
+#include "stall/threshold.h"
 #include "target.h"
 
 #define MODULE "loop"
@@ -339,11 +340,16 @@ static bool was_step(const struct loop *l, uint64_t ver)
 	return l->kind != PY_LOOP_GEVENT && l->rested && ((ver - l->rest_ver) & 1);
 }
 
+static uint64_t threshold(const struct loop_judge *j, const struct loop *l)
+{
+	return thresholds__of(j->bench->thresholds, "loop", l->name);
+}
+
 /* Does a tracker of the same thread mark what began at START_NS? Then it tells. */
 static bool is_tracked(const struct loop_judge *j, struct target *t, const struct loop *l,
 		       uint64_t start_ns)
 {
-	uint64_t by = start_ns + j->bench->threshold_ns / 4, *value, begun;
+	uint64_t by = start_ns + threshold(j, l) / 4, *value, begun;
 	struct slot_facts facts;
 	bool found = false;
 
@@ -415,7 +421,7 @@ static struct stall *open_stall(struct loop_judge *j, const struct target *t, co
 	struct stall *s;
 
 	s = policy__open(j->bench->policy, &key, t->pid, l->name, ev->loop.start_ns, ev->now_ns,
-			 j->bench->threshold_ns);
+			 threshold(j, l));
 	if (!s) {
 		if (errno != EEXIST)
 			log_msg(LOG_WARN, MODULE, "a stall of the %s is not reported: %s", l->name,
@@ -459,6 +465,10 @@ static int on_stall(struct loop_judge *j, struct target *t, const struct source_
 	s = open_stall(j, t, l, ev);
 	if (!s)
 		return 0;
+	if (ev->now_ns < s->start_ns + s->threshold_ns) { /* the kernel knows the least of any */
+		life__await(j->bench->life, t, s);
+		return 0;
+	}
 	l->told_ns = ev->loop.start_ns;
 	return life__detected(j->bench->life, t, s, ev, err);
 }
@@ -479,7 +489,8 @@ static int on_end(struct loop_judge *j, struct target *t, const struct source_ev
 		l->told_ns = 0;
 	if (s)
 		return life__ended(j->bench->life, t, s, &end, err);
-	if (!l || !ev->loop.is_long || l->denied_ns == ev->loop.start_ns)
+	if (!l || !ev->loop.is_long || ev->loop.end_ns < ev->loop.start_ns + threshold(j, l) ||
+	    l->denied_ns == ev->loop.start_ns)
 		return 0;
 	if (!was_step(l, ev->loop.ver)) {
 		j->count.unsure++;

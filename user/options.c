@@ -13,6 +13,9 @@
 #define MINUTE_NS (60 * NSEC_PER_SEC)
 #define HOUR_NS (60 * MINUTE_NS)
 
+#define MIN_THRESHOLD_NS (10 * NSEC_PER_MSEC)
+#define MAX_THRESHOLD_NS (24 * HOUR_NS)
+
 #define MAX_PID 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 #define OPTIONS_MAX 48 /* rows of the table: room for getopt_long's copy of it */
 
@@ -117,6 +120,28 @@ static int set_duration(struct options *o, const struct knob *k, const char *val
 		strbuf_str(&range) ? range.data : "?", value);
 	strbuf_free(&range);
 	return -EINVAL;
+}
+
+/* NAME=TIME: the time as of any duration, within the range of the row. */
+static int set_threshold(struct options *o, const struct knob *k, const char *value,
+			 struct err *err)
+{
+	const char *equals = strrchr(value, '=');
+	struct threshold_rule *r = &o->thresholds.rule[o->thresholds.nrules];
+	size_t len = equals ? (size_t)(equals - value) : 0;
+	struct knob ns = *k;
+
+	if (o->thresholds.nrules == THRESHOLD_MAX_RULES)
+		return err_set(err, -EINVAL, "--%s '%s': more than %d of them", k->name, value,
+			       THRESHOLD_MAX_RULES);
+	if (!len || len >= sizeof(r->name))
+		return err_set(err, -EINVAL, WANTS "a %s with a name of 1 to %zu bytes, not '%s'",
+			       k->name, k->arg, sizeof(r->name) - 1, value);
+	memcpy(r->name, value, len);
+	r->name[len] = '\0';
+	ns.off = (size_t)((char *)&r->ns - (char *)o);
+	o->thresholds.nrules++;
+	return set_duration(o, &ns, equals + 1, err);
 }
 
 static int parse_pid(const char *text, pid_t *pid)
@@ -300,10 +325,30 @@ static const struct knob knobs[] = {
 	  .arg = "TIME",
 	  .def = "200ms",
 	  .set = set_duration,
-	  MEMBER(alert_ns),
-	  .min = 10 * NSEC_PER_MSEC,
-	  .max = 24 * HOUR_NS,
+	  MEMBER(thresholds.alert_ns),
+	  .min = MIN_THRESHOLD_NS,
+	  .max = MAX_THRESHOLD_NS,
 	  .help = "no progress for so long is a stall" },
+	{ .name = "gil-threshold",
+	  .arg = "TIME",
+	  .set = set_duration,
+	  MEMBER(thresholds.gil_ns),
+	  .min = MIN_THRESHOLD_NS,
+	  .max = MAX_THRESHOLD_NS,
+	  .help = "the same of waits for the GIL\n(default: --alert-interval)" },
+	{ .name = "loop-threshold",
+	  .arg = "TIME",
+	  .set = set_duration,
+	  MEMBER(thresholds.loop_ns),
+	  .min = MIN_THRESHOLD_NS,
+	  .max = MAX_THRESHOLD_NS,
+	  .help = "the same of steps of event loops\n(default: --alert-interval)" },
+	{ .name = "threshold",
+	  .arg = "NAME=TIME",
+	  .set = set_threshold,
+	  .min = MIN_THRESHOLD_NS,
+	  .max = MAX_THRESHOLD_NS,
+	  .help = "the same of trackers with such a name (* and\n? fit any text); may be repeated" },
 	{ .name = "poll-interval",
 	  .arg = "TIME",
 	  .def = "50ms",

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "py/redact.h"
+#include "stall/threshold.h"
 
 #define OPTIONS_MAX_PIDS 256
 #define OPTIONS_EXIT_USAGE 2
@@ -38,7 +39,7 @@ struct options {
 	size_t npids;
 	char *const *command; /* MODE_RUN: NULL-terminated, at least one word; else NULL */
 	uint64_t poll_ns;
-	uint64_t alert_ns;
+	struct thresholds thresholds;
 	uint64_t suppress_ns; /* may be 0 */
 	unsigned int sources; /* OPTIONS_SOURCE_*, at least one */
 	bool locals; /* on where nothing is said, but in MODE_DUMP off */

@@ -135,7 +135,7 @@ static int try_backend(struct session *s, const struct source_ops *ops, struct e
 {
 	struct source_opts so = {
 		.poll_ns = s->opts->poll_ns,
-		.threshold_ns = s->opts->alert_ns,
+		.thresholds = &s->opts->thresholds,
 		.max_procs = max_procs(s->opts),
 	};
 	int ret = ops->open(&so, queue_event, s, &s->source, err);
@@ -202,7 +202,7 @@ static int open_judges(struct session *s, struct err *err)
 		.sink = s->sink,
 		.ops = s->ops,
 		.source = s->source,
-		.threshold_ns = opts->alert_ns,
+		.thresholds = &opts->thresholds,
 		.redact = s->redact,
 	};
 	s->life = b->life = life__new(b);

@@ -28,7 +28,8 @@ _perpetuo_bpf_value()
 	--backend) mapfile -t COMPREPLY < <(compgen -W "auto bpf poll" -- "$2") ;;
 	--sources) mapfile -t COMPREPLY < <(compgen -W "slot gil loop slot,gil,loop" -- "$2") ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
-	--alert-interval | --poll-interval) mapfile -t COMPREPLY < <(compgen -W "50ms 200ms 1s" -- "$2") ;;
+	--threshold) ;; # any name
+	--alert-interval | --gil-threshold | --loop-threshold | --poll-interval) mapfile -t COMPREPLY < <(compgen -W "50ms 200ms 1s" -- "$2") ;;
 	--redact) ;; # any text
 	--traceback-suppress) mapfile -t COMPREPLY < <(compgen -W "0 30s 5m" -- "$2") ;;
 	*) return 1 ;;
@@ -38,7 +39,8 @@ _perpetuo_bpf_value()
 _perpetuo_bpf()
 {
 	local word=$2 previous=$3 i
-	local options="-p --pid --user --alert-interval --poll-interval --backend --sources --json --json-mode
+	local options="-p --pid --user --alert-interval --gil-threshold --loop-threshold --threshold --poll-interval
+		--backend --sources --json --json-mode
 		-o --output --full --traceback-suppress --print-locals --locals --no-print-locals --redact --show-secrets --features --stats
 		-v --verbose -V --version -h --help"
 

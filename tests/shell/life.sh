@@ -75,7 +75,36 @@ test_stopped()
 	is "$(count "$ended")" 1 "$1: its end is told"
 }
 
-plan 19
+# Names come and go in the same slot, without a word to the loader.
+test_thresholds()
+{
+	watch_steps "--backend $1 --sources slot --alert-interval 300ms --threshold fast*=50ms --threshold slow=600ms" \
+		idle:0.1 sleep:0.2:other sleep:0.2:fast-1 sleep:0.5:slow sleep:0.2:other sleep:0.2:fast-2 sleep:0.5:plain \
+		sleep:0.9:slow idle:0.1
+	is "$(all "$detected" .additional_info.name)" "fast-1 fast-2 plain slow" "$1: each tracker has its threshold"
+	is "$(all "$ended" .additional_info.name)" "fast-1 fast-2 plain slow" "$1: only what was told has an end"
+	is "$(all "$detected" '(.stall.duration_ms >= (if .additional_info.name == "slow" then 600 else 50 end))')" \
+		"true true true true" "$1: none is told too early"
+	is "$(all "$detected" '(.stall.threads[] | select(.responsible).exact)')" "true true true true" \
+		"$1: with its stack"
+}
+
+test_gil_threshold()
+{
+	STALLS_GO=$tmp/go start python3 "$top/tests/targets/gil.py" hog:0.4 >"$truth" 2>"$tmp/target-stderr"
+	target=$started
+	rm -f "$tmp/go"
+	wait_for 20 grep -q '^ready' "$truth" || diag "no target: $(cat "$tmp/target-stderr")"
+	start_watch --sources gil --alert-interval 50ms --gil-threshold 10s
+	go
+	finish
+	is "$(count "$detected")" 0 "waits for the GIL have a threshold of their own"
+}
+
+plan 28
+test_thresholds bpf
+test_thresholds poll
+test_gil_threshold
 test_continues bpf
 test_continues poll
 test_gil_continues

@@ -19,6 +19,7 @@
 #include "source/source.h"
 
 #include "noperf.h"
+#include "stall/threshold.h"
 #include "tap.h"
 
 #define DEPTH 10
@@ -70,9 +71,10 @@ static void on_event(void *ctx, const struct source_event *ev)
 
 static int open_source(struct err *err)
 {
+	static const struct thresholds thresholds = { .alert_ns = 200 * NSEC_PER_MSEC };
 	struct source_opts opts = {
 		.poll_ns = 50 * NSEC_PER_MSEC,
-		.threshold_ns = 200 * NSEC_PER_MSEC,
+		.thresholds = &thresholds,
 		.max_procs = 1,
 	};
 

@@ -37,7 +37,7 @@ static void defaults(void)
 	is_int(opts.mode, MODE_WATCH, "it is watched");
 	ok(opts.npids == 1 && opts.pids[0] == 1234, "it is that one");
 	is_int(opts.poll_ns, 50 * NSEC_PER_MSEC, "--poll-interval is 50 ms");
-	is_int(opts.alert_ns, 200 * NSEC_PER_MSEC, "--alert-interval is 200 ms");
+	is_int(opts.thresholds.alert_ns, 200 * NSEC_PER_MSEC, "--alert-interval is 200 ms");
 	is_int(opts.suppress_ns, 30 * NSEC_PER_SEC, "--traceback-suppress is 30 s");
 	is_str(opts.backend, "auto", "--backend is auto");
 	ok(opts.locals && !opts.json && !opts.stats && !opts.verbose, "locals yes, the rest no");
@@ -106,6 +106,34 @@ static void sources(void)
 	is_int(opts.sources, OPTIONS_SOURCE_SLOT | OPTIONS_SOURCE_GIL, "in any order");
 }
 
+static void thresholds(void)
+{
+	static const char *const bad[] = {
+		"5", "=5", "a=", "a=9ms", "a=25h", "a=1s,", "a=-1s", "=", "a=1s=",
+	};
+	char line[256];
+	int held = 0;
+
+	is_int(parse("-p 1 --gil-threshold 1s --loop-threshold 3h"), 0, "thresholds of sources");
+	ok(opts.thresholds.gil_ns == NSEC_PER_SEC &&
+		   opts.thresholds.loop_ns == 3 * 3600 * NSEC_PER_SEC && !opts.thresholds.nrules,
+	   "are kept");
+	is_int(parse("-p 1 --threshold db*=20ms --threshold a=b=1.5s"), 0, "thresholds by name");
+	ok(opts.thresholds.nrules == 2 && opts.thresholds.rule[0].ns == 20 * NSEC_PER_MSEC &&
+		   opts.thresholds.rule[1].ns == 1500 * NSEC_PER_MSEC,
+	   "in their order");
+	ok(!strcmp(opts.thresholds.rule[0].name, "db*") &&
+		   !strcmp(opts.thresholds.rule[1].name, "a=b"),
+	   "the last = ends the name");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(line, sizeof(line), "-p 1 --threshold %s", bad[i]);
+		held += parse(line) == -EINVAL && strstr(err.text, "--threshold");
+	}
+	is_int(held, sizeof(bad) / sizeof(bad[0]), "what is none is quoted");
+	snprintf(line, sizeof(line), "-p 1 --threshold %064d=1s", 0);
+	ok(parse(line) == -EINVAL && strstr(err.text, "1 to 63 bytes"), "a name has its limit");
+}
+
 static void durations(void)
 {
 	static const struct {
@@ -127,10 +155,11 @@ static void durations(void)
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		snprintf(line, sizeof(line), "-p 1 --alert-interval %s", good[i].text);
-		if (!parse(line) && opts.alert_ns == good[i].ns)
+		if (!parse(line) && opts.thresholds.alert_ns == good[i].ns)
 			held++;
 		else
-			diag("%s: %llu ns", good[i].text, (unsigned long long)opts.alert_ns);
+			diag("%s: %llu ns", good[i].text,
+			     (unsigned long long)opts.thresholds.alert_ns);
 	}
 	is_int(held, sizeof(good) / sizeof(good[0]), "durations with and without unit");
 	held = 0;
@@ -252,12 +281,13 @@ static void help(void)
 
 int main(void)
 {
-	plan(61);
+	plan(68);
 	defaults();
 	everything();
 	modes();
 	locals();
 	sources();
+	thresholds();
 	durations();
 	refused();
 	many();

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "source/slot.h"
+#include "stall/threshold.h"
 #include "tap.h"
 
 #define MS NSEC_PER_MSEC
@@ -100,7 +101,8 @@ static void generation(void)
 
 int main(void)
 {
-	struct source_opts opts = { .poll_ns = 20 * MS, .threshold_ns = THRESHOLD, .max_procs = 4 };
+	static const struct thresholds thresholds = { .alert_ns = THRESHOLD };
+	struct source_opts opts = { .poll_ns = 20 * MS, .thresholds = &thresholds, .max_procs = 4 };
 	struct err err;
 
 	plan(16);

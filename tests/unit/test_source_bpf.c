@@ -24,6 +24,7 @@
 #include "source/source.h"
 
 #include "noperf.h"
+#include "stall/threshold.h"
 #include "tap.h"
 
 #define MS NSEC_PER_MSEC
@@ -653,9 +654,10 @@ static void test_stats(void)
 
 int main(void)
 {
+	static const struct thresholds thresholds = { .alert_ns = THRESHOLD_NS };
 	struct source_opts opts = {
 		.poll_ns = 50 * MS,
-		.threshold_ns = THRESHOLD_NS,
+		.thresholds = &thresholds,
 		.max_procs = 4,
 	};
 	struct err err = { "" };

@@ -20,6 +20,7 @@
 #include "kern/features.h"
 #include "perpetuo.skel.h"
 #include "proc/process.h"
+#include "stall/threshold.h"
 
 #define MODULE "bpf"
 #define MIN_TICK_NS NSEC_PER_MSEC
@@ -93,7 +94,10 @@ static int configure(struct source *s, struct err *err)
 		segments = MIN_SEGMENTS;
 	if (segments > TABLE_MAX_SEGMENTS)
 		segments = TABLE_MAX_SEGMENTS;
-	skel->rodata->threshold_ns = s->opts.threshold_ns;
+	skel->rodata->threshold_ns = thresholds__floor(s->opts.thresholds, "slot");
+	skel->rodata->gil_threshold_ns = thresholds__of(s->opts.thresholds, "gil", SOURCE_GIL_NAME);
+	skel->rodata->loop_threshold_ns = thresholds__floor(s->opts.thresholds, "loop");
+	skel->rodata->least_ns = thresholds__least(s->opts.thresholds);
 	skel->rodata->tick_ns = s->tick_ns;
 	skel->rodata->tick_gap_ns = s->tick_ns;
 	skel->rodata->segment_cnt = segments;
@@ -270,9 +274,10 @@ static int bpf_open(const struct source_opts *opts, source_event_fn fn, void *ct
 {
 	struct source *s;
 	struct process_info self;
+	uint64_t least_ns;
 	int ret;
 
-	if (!opts->max_procs || opts->max_procs > TABLE_MAX_PROCS || !opts->threshold_ns)
+	if (!opts->max_procs || opts->max_procs > TABLE_MAX_PROCS || !opts->thresholds->alert_ns)
 		return err_set(err, -EINVAL, "at most %d processes can be watched",
 			       TABLE_MAX_PROCS);
 	s = calloc(1, sizeof(*s));
@@ -283,8 +288,8 @@ static int bpf_open(const struct source_opts *opts, source_event_fn fn, void *ct
 	s->ctx = ctx;
 	s->epoll_fd = -1;
 	s->ticks.uevent_fd = -1;
-	s->tick_ns =
-		opts->poll_ns < opts->threshold_ns / 2 ? opts->poll_ns : opts->threshold_ns / 2;
+	least_ns = thresholds__least(opts->thresholds);
+	s->tick_ns = opts->poll_ns < least_ns / 2 ? opts->poll_ns : least_ns / 2;
 	if (s->tick_ns < MIN_TICK_NS)
 		s->tick_ns = MIN_TICK_NS;
 	if (!process_info__load(getpid(), &self))

@@ -19,6 +19,7 @@
 #include "proc/mem.h"
 #include "proc/task.h"
 #include "source/slot.h"
+#include "stall/threshold.h"
 
 #define FLOOR_NS 500000 /* between two passes: a deadline that has just passed must not spin */
 #define LATE_PERIODS 3 /* later than this, the machine (or we) did not run: counted as a pause */
@@ -336,7 +337,7 @@ static void judge_proc(struct source *s, uint32_t proc, uint64_t now_ns, uint64_
 	bool failed = false;
 	struct stall_now n = {
 		.now = now,
-		.threshold = s->opts.threshold_ns,
+		.threshold = thresholds__floor(s->opts.thresholds, "slot"),
 		.floor = p->start_ns + (uint64_t)p->clock_off,
 		.pause = &p->pause,
 	};

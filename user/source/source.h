@@ -19,9 +19,12 @@
 #include "bpf/gil_state.h"
 #include "py/python.h"
 
+#define SOURCE_GIL_NAME "GIL" /* in place of a tracker's name */
+
 #define SOURCE_MAX_PROCS 256 /* processes watched at once */
 
 struct slot_page_info; /* source/slot.h */
+struct thresholds;
 
 enum source_event_type {
 	SOURCE_STALL, /* a section has been active for the threshold */
@@ -90,7 +93,7 @@ struct source_loop {
 
 struct source_opts {
 	uint64_t poll_ns; /* --poll-interval */
-	uint64_t threshold_ns; /* --alert-interval */
+	const struct thresholds *thresholds; /* outlives the backend */
 	uint32_t max_procs; /* at most SOURCE_MAX_PROCS */
 };
 

@@ -53,6 +53,7 @@ struct stall {
 	uint64_t stopped_before_ns; /* the caller's: its target was stopped until it was detected */
 	uint64_t stopped_ns; /* for so long its target has been stopped since */
 	uint64_t next_ns; /* when it is to be told that it continues */
+	bool told; /* the caller's: it has had a record */
 	bool has_stacks; /* a record of it had stacks: so may the others */
 	struct trail trail; /* of the stacks that were shown */
 };
