@@ -18,9 +18,8 @@ struct command {
 };
 
 /*
- * Forks a child that waits at the gate. It runs as USER; if that is NULL and root was reached by
- * sudo, as the user who called sudo; else as we are. 0; or -EINVAL (no such user), -errno, with
- * ERR.
+ * Forks a child that waits at the gate. It runs as identity__find says of USER. 0; or -EINVAL (no
+ * such user), -errno, with ERR.
  */
 int command__start(struct command *cmd, char *const argv[], const char *user, struct err *err);
 

@@ -13,7 +13,9 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 
+struct allow;
 struct bench;
+struct hook;
 struct life;
 struct looks;
 struct source_event;
@@ -46,9 +48,23 @@ struct stall_end {
 	const char *note; /* "" or one sentence */
 };
 
+/* Both are borrowed and may be NULL. */
+struct life_opts {
+	const struct allow *allow; /* stalls that are known: not told */
+	struct hook *hook; /* what is run for each new stall */
+	bool locals; /* the record that it gets has local variables */
+};
+
 /* BENCH is borrowed. NULL on lack of memory. */
-struct life *life__new(const struct bench *bench);
+struct life *life__new(const struct bench *bench, const struct life_opts *opts);
 void life__free(struct life *l); /* NULL is fine */
+
+/* True if there was a stall that is not a known one, told or not. */
+bool life__saw_stall(const struct life *l);
+
+/* A record of what all stalls came to. ALWAYS: also if there was none. 0, or what sink__summary
+ * said. */
+int life__summarize(struct life *l, bool always, struct err *err);
 
 /* All of these: 0, or what sink__stall said. EV: on what event it was found. */
 int life__detected(struct life *l, struct target *t, struct stall *s, const struct source_event *ev,

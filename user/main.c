@@ -17,6 +17,8 @@
 
 #define MODULE "main"
 
+#define EXIT_STALL 3
+
 /* A reader that goes away, and a file that may grow no more, are errors of write(). */
 static void ignore_write_signals(void)
 {
@@ -24,7 +26,7 @@ static void ignore_write_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-/* The end of a watch comes through a signalfd. */
+/* The end of a watch, and the wish for a summary, come through a signalfd. */
 static void block_signals(void)
 {
 	sigset_t set;
@@ -33,6 +35,7 @@ static void block_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -64,6 +67,12 @@ static int version(void)
 	return print(&out);
 }
 
+/* The exit STATUS, unless it was good and there was a stall where none may be. */
+static int verdict(const struct options *opts, const struct session *session, int status)
+{
+	return !status && opts->fail_on_stall && session__saw_stall(session) ? EXIT_STALL : status;
+}
+
 static int watch(const struct options *opts)
 {
 	struct session *session = NULL;
@@ -78,8 +87,9 @@ static int watch(const struct options *opts)
 		ret = session__run(session, 0, &err);
 	if (ret)
 		log_msg(LOG_ERROR, MODULE, "%s", err_text(&err, ret));
+	ret = ret ? 1 : verdict(opts, session, 0);
 	session__free(session);
-	return ret ? 1 : 0;
+	return ret;
 }
 
 /* Runs OPTS->command and watches it. Its exit status, or COMMAND_EXIT_*. */
@@ -111,7 +121,7 @@ static int run(const struct options *opts)
 	ret = session__run(session, cmd.pid, &err);
 	if (ret) /* the command goes on: it is the user's, not ours */
 		log_msg(LOG_ERROR, MODULE, "the watch has ended: %s", err_text(&err, ret));
-	status = command__wait(&cmd);
+	status = verdict(opts, session, command__wait(&cmd));
 	goto out;
 ours:
 	log_msg(LOG_ERROR, MODULE, "%s", err_text(&err, ret));

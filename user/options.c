@@ -17,7 +17,7 @@
 #define MAX_THRESHOLD_NS (24 * HOUR_NS)
 
 #define MAX_PID 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
-#define OPTIONS_MAX 48 /* rows of the table: room for getopt_long's copy of it */
+#define OPTIONS_MAX 80 /* rows of the table: room for getopt_long's copy of it */
 
 #define HELP_WIDTH 80
 #define HELP_COLUMN 32 /* where the second column of --help begins */
@@ -318,7 +318,7 @@ static const struct knob knobs[] = {
 	  .arg = "USER",
 	  .set = set_text,
 	  MEMBER(user),
-	  .help = "with -- COMMAND: run it as USER\n(default: who called sudo)" },
+	  .help = "run -- COMMAND and --on-stall as USER\n(default: who called sudo)" },
 
 	{ .section = "Detection",
 	  .name = "alert-interval",
@@ -397,6 +397,20 @@ static const struct knob knobs[] = {
 	  .max = 8760 * HOUR_NS,
 	  .help = "after a record with stacks no stacks in\n"
 		  "records of that tracker for so long" },
+	{ .name = "allow",
+	  .arg = "FILE",
+	  .set = set_text,
+	  MEMBER(allow),
+	  .help = "do not tell stalls in functions that FILE\nnames, FUNCTION or FILE:FUNCTION a line" },
+	{ .name = "on-stall",
+	  .arg = "COMMAND",
+	  .set = set_text,
+	  MEMBER(on_stall),
+	  .help = "for each new stall run COMMAND in a shell,\nwith the record as JSON on its input" },
+	{ .name = "fail-on-stall",
+	  .set = set_on,
+	  MEMBER(fail_on_stall),
+	  .help = "exit status 3 if there was any stall" },
 	{ .name = "print-locals",
 	  .alias = "locals",
 	  .set = set_locals,
@@ -567,7 +581,7 @@ static int check_whole(struct options *o, const struct command *cmd, struct err 
 		return err_set(err, -EINVAL, "--pid and '--' exclude each other");
 	if (o->command && !o->command[0])
 		return err_set(err, -EINVAL, "no command behind '--'");
-	if (o->user && !o->command)
+	if (o->user && !o->command && !o->on_stall)
 		return err_set(err, -EINVAL,
 			       "--user is for a command ('-- COMMAND'), there is none");
 	if (cmd && !o->npids)
@@ -674,6 +688,7 @@ void options__help(struct strbuf *out)
 		add_knob(out, &knobs[i]);
 	strbuf_adds(out,
 		    "\nA TIME is a number of seconds or has a unit: ns, us, ms, s, m, h.\n"
-		    "Exit status: 0 the target ended or Ctrl-C, 1 an error, 2 wrong usage; with\n"
-		    "-- COMMAND that of the command, 125 to 127 where it could not be run.\n");
+		    "Exit status: 0 the target ended or Ctrl-C, 1 an error, 2 wrong usage, 3 a\n"
+		    "stall (--fail-on-stall); with -- COMMAND that of the command, 125 to 127\n"
+		    "where it could not be run.\n");
 }

@@ -53,7 +53,10 @@ struct options {
 	bool verbose;
 	const char *output; /* NULL: stdout (MODE_RUN: stderr) */
 	const char *backend; /* "auto", "bpf" or "poll" */
-	const char *user; /* MODE_RUN: who runs the command; NULL: whoever called sudo */
+	const char *allow; /* file of known stalls, NULL: none */
+	const char *on_stall; /* command to run for each new stall, NULL: none */
+	bool fail_on_stall;
+	const char *user; /* on_stall, MODE_RUN: who runs the command; NULL: whoever called sudo */
 };
 
 /*

@@ -25,7 +25,7 @@ static const int kept[] = {
 	CAP_KILL, /* signals are passed on to the command */
 };
 
-int privilege__reduce(struct err *err)
+int privilege__reduce(bool setuid, struct err *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
@@ -40,6 +40,8 @@ int privilege__reduce(struct err *err)
 		return err_set(err, -errno, "capget: %s", strerror(errno));
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		keep |= 1ULL << kept[i];
+	if (setuid)
+		keep |= 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
 	have = ((uint64_t)data[1].permitted << 32 | data[0].permitted) & keep;
 	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
 		data[i].permitted = (uint32_t)(have >> 32 * i);

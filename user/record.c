@@ -6,10 +6,11 @@
 #include "sink/sink.h"
 #include "target.h"
 
-int record__write(struct sink *sink, const struct record *r, struct err *err)
+void record__report(const struct record *r, struct report_stall *out)
 {
 	const struct stall *s = r->stall;
-	struct report_stall out = {
+
+	*out = (struct report_stall){
 		.event = r->event,
 		.id = s->id,
 		.source = s->ops->source,
@@ -27,18 +28,18 @@ int record__write(struct sink *sink, const struct record *r, struct err *err)
 		.gil = s->gil.kind ? &s->gil : NULL,
 		.rate_limited = r->rate_limited,
 		.suppressed = r->suppressed,
+		.untold = r->untold,
 	};
 
 	if (r->target && !r->rate_limited) {
-		out.cmdline = (const char *const *)r->target->cmdline;
-		out.ncmdline = r->target->ncmdline;
+		out->cmdline = (const char *const *)r->target->cmdline;
+		out->ncmdline = r->target->ncmdline;
 	}
 	if (r->stacks) {
-		out.thread_list = r->stacks->thread;
-		out.nthreads = r->stacks->nthreads;
-		out.stacks_consistent = r->stacks->exact && r->still;
+		out->thread_list = r->stacks->thread;
+		out->nthreads = r->stacks->nthreads;
+		out->stacks_consistent = r->stacks->exact && r->still;
 	}
-	return sink__stall(sink, &out, err);
 }
 
 int record__info(struct sink *sink, enum report_severity severity, pid_t pid, const char *message,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* From a stall and its target to one record in the sink. */
+/* From a stall and its target to one record of a sink. */
 #ifndef PERPETUO_RECORD_H
 #define PERPETUO_RECORD_H
 
@@ -27,9 +27,11 @@ struct record {
 	bool still; /* the section was still active after the stacks were taken */
 	bool rate_limited;
 	uint64_t suppressed;
+	uint64_t untold;
 };
 
-int record__write(struct sink *sink, const struct record *r, struct err *err);
+/* What a sink takes; borrows from R. */
+void record__report(const struct record *r, struct report_stall *out);
 
 /* An information record. PID 0 = about no process. */
 int record__info(struct sink *sink, enum report_severity severity, pid_t pid, const char *message,

@@ -17,6 +17,7 @@
 #include "base/strbuf.h"
 #include "bench.h"
 #include "gil.h"
+#include "hook.h"
 #include "judge.h"
 #include "life.h"
 #include "lookout.h"
@@ -27,6 +28,7 @@
 #include "record.h"
 #include "sink/sink.h"
 #include "source/source.h"
+#include "stall/allow.h"
 #include "stall/policy.h"
 #include "target.h"
 
@@ -44,6 +46,8 @@ struct session {
 	struct redact *redact; /* owned; NULL: no local variables */
 	struct bench bench;
 	struct life *life;
+	struct allow *allow; /* owned; NULL: no stall is known */
+	struct hook *hook; /* owned; NULL: no command waits for stalls */
 	struct judge *judge;
 	struct gil_judge *gil; /* NULL: not asked for, or the backend has no means */
 	struct loop_judge *loop; /* likewise */
@@ -62,7 +66,7 @@ struct session {
 };
 
 /* epoll_event.data: a small handle of a target, or one of these. */
-enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_SIGNAL };
+enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_HOOK, TAG_SIGNAL };
 
 static void queue_event(void *ctx, const struct source_event *ev)
 {
@@ -175,6 +179,7 @@ static int open_fds(struct session *s, struct err *err)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	s->life_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -192,6 +197,7 @@ static int open_judges(struct session *s, struct err *err)
 {
 	const struct options *opts = s->opts;
 	struct bench *b = &s->bench;
+	struct life_opts lo = { .allow = s->allow, .hook = s->hook, .locals = opts->locals };
 
 	if (!(opts->sources & OPTIONS_SOURCE_SLOT) && !s->ops->set_gils && !s->ops->watch_loops)
 		return err_set(err, -EOPNOTSUPP,
@@ -205,7 +211,7 @@ static int open_judges(struct session *s, struct err *err)
 		.thresholds = &opts->thresholds,
 		.redact = s->redact,
 	};
-	s->life = b->life = life__new(b);
+	s->life = b->life = life__new(b, &lo);
 	s->judge = judge__new(b);
 	if (!s->life || !s->judge)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -230,6 +236,11 @@ static int open_judges(struct session *s, struct err *err)
 		.ctx = s,
 	};
 	return 0;
+}
+
+static void say_of_hook(void *ctx, const char *text)
+{
+	tell_text(ctx, REPORT_WARNING, 0, text);
 }
 
 int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
@@ -262,6 +273,12 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 		goto fail;
 	if (opts->locals)
 		ret = redact__new(opts->redact, opts->nredact, opts->show_secrets, &s->redact, err);
+	if (!ret && opts->allow)
+		ret = allow__load(opts->allow, &s->allow, err);
+	if (!ret && opts->on_stall)
+		ret = hook__new(opts->on_stall, opts->user, say_of_hook, s, &s->hook, err);
+	if (!ret && s->hook)
+		ret = epoll_add(s, hook__fd(s->hook), TAG_HOOK, err);
 	if (!ret)
 		ret = open_judges(s, err);
 	if (ret)
@@ -303,6 +320,8 @@ void session__free(struct session *s)
 	gil_judge__free(s->gil);
 	loop_judge__free(s->loop);
 	life__free(s->life);
+	hook__free(s->hook);
+	allow__free(s->allow);
 	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
 		target__free(s->target[i]);
 	if (s->source)
@@ -578,9 +597,14 @@ static void on_looks(struct session *s)
 static bool on_signal(struct session *s, pid_t forward_to)
 {
 	struct signalfd_siginfo si;
+	struct err err = { { 0 } };
 
 	if (read(s->signal_fd, &si, sizeof(si)) != sizeof(si))
 		return false;
+	if (si.ssi_signo == SIGUSR1) {
+		note_write(s, life__summarize(s->life, true, &err), &err);
+		return false;
+	}
 	if (!forward_to)
 		return true;
 	/* Ctrl-C reaches the command by itself, from the terminal; it decides what that means */
@@ -589,13 +613,29 @@ static bool on_signal(struct session *s, pid_t forward_to)
 	return false;
 }
 
+/* What is said once, when nothing is watched any more. */
+static void end_watch(struct session *s)
+{
+	struct err err = { { 0 } };
+
+	if (s->hook && !s->fatal)
+		hook__finish(s->hook);
+	if (!s->fatal)
+		note_write(s, life__summarize(s->life, false, &err), &err);
+}
+
+bool session__saw_stall(const struct session *s)
+{
+	return life__saw_stall(s->life);
+}
+
 int session__run(struct session *s, pid_t forward_to, struct err *err)
 {
 	struct epoll_event ev[16];
 	bool stop = false;
 	int n, ret;
 
-	ret = privilege__reduce(err);
+	ret = privilege__reduce(s->hook && hook__needs_setuid(s->hook), err);
 	if (ret)
 		return ret;
 	while (s->ntargets && !stop && !s->fatal) {
@@ -611,6 +651,8 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 				on_looks(s);
 			else if (tag == TAG_LIFE)
 				on_life(s);
+			else if (tag == TAG_HOOK)
+				hook__dispatch(s->hook);
 			else if (tag == TAG_SIGNAL)
 				stop |= on_signal(s, forward_to);
 			else if (tag < SOURCE_MAX_PROCS && s->target[tag])
@@ -620,5 +662,6 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 		arm_looks(s);
 		arm(s->life_fd, life__next(s->life));
 	}
+	end_watch(s);
 	return fate(s, err);
 }

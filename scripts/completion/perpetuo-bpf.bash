@@ -21,7 +21,8 @@ _perpetuo_bpf_value()
 {
 	case "$1" in
 	-p | --pid) mapfile -t COMPREPLY < <(compgen -W "$(_perpetuo_bpf_pids)" -- "$2") ;;
-	-o | --output)
+	--on-stall) mapfile -t COMPREPLY < <(compgen -c -- "$2") ;;
+	-o | --output | --allow)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$2")
 		;;
@@ -41,7 +42,8 @@ _perpetuo_bpf()
 	local word=$2 previous=$3 i
 	local options="-p --pid --user --alert-interval --gil-threshold --loop-threshold --threshold --poll-interval
 		--backend --sources --json --json-mode
-		-o --output --full --traceback-suppress --print-locals --locals --no-print-locals --redact --show-secrets --features --stats
+		-o --output --full --traceback-suppress --allow --on-stall --fail-on-stall
+		--print-locals --locals --no-print-locals --redact --show-secrets --features --stats
 		-v --verbose -V --version -h --help"
 
 	COMPREPLY=()

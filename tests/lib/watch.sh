@@ -92,6 +92,12 @@ first()
 	jq -rs "map(select($1)) | .[0] | $2" "$records"
 }
 
+# all FILTER WHAT: jq expression WHAT of each record that FILTER selects, in one line
+all()
+{
+	jq -rs "map(select($1) | $2) | join(\" \")" "$records"
+}
+
 # truth_ns NAME FIELD: start (2) or end (3) as the target says
 truth_ns()
 {

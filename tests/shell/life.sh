@@ -13,12 +13,6 @@ need_extension
 
 continues='.stall.event == "continues"'
 
-# all FILTER WHAT: jq expression WHAT of each record that FILTER selects, in one line
-all()
-{
-	jq -rs "map(select($1) | $2) | join(\" \")" "$records"
-}
-
 # Its second function begins at 0.5 s.
 test_continues()
 {
@@ -89,6 +83,21 @@ test_thresholds()
 		"$1: with its stack"
 }
 
+# The loader does not run when the stall crosses its threshold, nor when it ends.
+test_late()
+{
+	start_stalls sleep:0.8:slow idle:1.5
+	start_watch --backend bpf --sources slot --alert-interval 100ms --threshold slow=600ms
+	go
+	sleep 0.4
+	kill -STOP "$watcher"
+	sleep 1
+	kill -CONT "$watcher"
+	finish
+	is "$(all '.stall' .stall.event)" "detected ended" "who is looked at too late is told all the same"
+	near "$(first "$ended" .stall.duration_ms)" 800 50 "with its total"
+}
+
 test_gil_threshold()
 {
 	STALLS_GO=$tmp/go start python3 "$top/tests/targets/gil.py" hog:0.4 >"$truth" 2>"$tmp/target-stderr"
@@ -101,9 +110,49 @@ test_gil_threshold()
 	is "$(count "$detected")" 0 "waits for the GIL have a threshold of their own"
 }
 
-plan 28
+# 130 stalls of 12 ms, 20 of another tracker's on the way. Told of the first: 100, and 10 a second.
+test_rate()
+{
+	local told
+
+	watch_steps "--backend bpf --sources slot --alert-interval 10ms --poll-interval 1ms" burst:0.012:flood idle:1 \
+		sleep:0.1:flood idle:0.1
+	told=$(count "$detected and .additional_info.name == \"flood\"")
+	check "a tracker that stalls all the time is not told all the time" test "$told" -ge 100 -a "$told" -lt 160
+	is "$(all "$ended" .stall.id | wc -w)" "$(all "$detected" .stall.id | wc -w)" "what was told has an end"
+	is "$(first ".message == \"Summary\"" '.summary.trackers[0] | .stalls == .untold + '"$told")" true \
+		"what was not told is in the summary"
+	is "$(jq -s "map(select($detected) | .stall.untold) | add == $(first '.message == "Summary"' \
+		'.summary.trackers[0].untold')" "$records")" true "and in the record of the next stall"
+}
+
+test_summary()
+{
+	start_stalls sleep:0.3:a sleep:0.2:b sleep:0.4:a sleep:2:open
+	start_watch --sources slot --alert-interval 100ms
+	go
+	wait_for 20 grep -q '"name":"open"' "$records" || diag "the last step is not told"
+	kill -USR1 "$watcher"
+	wait_for 10 grep -q '"Summary"' "$records" || diag "no summary"
+	is "$(first '.message == "Summary"' \
+		'.summary | "\(.stalls) \([.trackers[] | "\(.name) \(.stalls) \(.open)"] | sort | join(", "))"')" \
+		"4 a 2 0, b 1 0, open 1 1" "SIGUSR1: a summary by tracker"
+	near "$(first '.message == "Summary"' '.summary.trackers[] | select(.name == "a") | .total_ms')" 700 60 \
+		"SIGUSR1: with the total"
+	finish
+	is "$(jq -rs 'map(select(.message == "Summary")) | .[-1].summary.trackers[0] | "\(.name) \(.open)"' "$records")" \
+		"open 0" "and one at the end, the worst first"
+	is "$(jq -rs '.[-1].message' "$records")" Summary "which is the last word"
+	watch_steps "--alert-interval 100ms" idle:0.3
+	is "$(count '.message == "Summary"')" 0 "nothing stalled: no summary"
+}
+
+plan 39
+test_rate
+test_summary
 test_thresholds bpf
 test_thresholds poll
+test_late
 test_gil_threshold
 test_continues bpf
 test_continues poll

@@ -12,6 +12,7 @@ Each STEP is KIND[:SECONDS[:NAME]] and runs in the main thread, one after the ot
     native   a section, computing in C without the GIL
     short    back to back sections of about 1 ms: never a stall
     toggle   sections as short as they can be
+    burst    130 sections of SECONDS, each blocked, with a breath between
     two      two trackers in two threads, blocked at once
     gil      a thread holds the GIL in C; the tracker says 'gil'
     orphan   a thread makes a section active and ends; SECONDS idle after that
@@ -95,6 +96,15 @@ def short(name: str, seconds: float, each: float) -> None:
         n += 1
     t.close()
     print("sections", n, flush=True)
+
+
+def burst(name: str, seconds: float) -> None:
+    t = tracker(name)
+    for _ in range(130):
+        with t:
+            stuck_in_sleep(seconds)
+        time.sleep(0.002)
+    t.close()
 
 
 def two(name: str, seconds: float) -> None:
@@ -191,6 +201,7 @@ def run(step: str) -> None:
         short(name, seconds, 0)
     else:
         others = {
+            "burst": burst,
             "two": two,
             "gil": gil,
             "orphan": orphan,

@@ -145,6 +145,25 @@ static const struct report_stall sample_ended = {
 	.note = "",
 };
 
+static const struct report_tracker sample_trackers[] = {
+	{ .source = "slot",
+	  .name = "billing",
+	  .cnt = 10,
+	  .total_ns = 2512000000,
+	  .worst_ns = 809300000,
+	  .p50_ns = 210200000,
+	  .p99_ns = 809300000,
+	  .untold = 3 },
+	{ .source = "", .name = "(others)", .cnt = 1, .open = 1, .allowed = 2 },
+};
+
+static const struct report_summary sample_summary = {
+	.wall_ns = SAMPLE_WALL_NS,
+	.stalls = 11,
+	.tracker_list = sample_trackers,
+	.ntrackers = 2,
+};
+
 static const struct report_info sample_info = {
 	.severity = REPORT_INFO,
 	.wall_ns = SAMPLE_WALL_NS,

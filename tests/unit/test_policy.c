@@ -157,14 +157,72 @@ static void goes_on_with_stacks(void)
 	policy__free(p);
 }
 
+static bool tells(struct policy *p, pid_t pid, const char *name, uint64_t now, uint64_t *untold)
+{
+	static uint64_t word = 1;
+	struct stall_key k = key(0, 9, word += 2);
+	struct stall *s = policy__open(p, &k, pid, name, 1, 2, LIMIT);
+	bool may = policy__may_tell(p, s, now);
+
+	*untold = may ? policy__tell(p, s, now) : 0;
+	policy__close(p, s);
+	return may;
+}
+
+static void few_at_once(void)
+{
+	struct policy *p = policy__new(&opts);
+	struct stall_key k = key(0, 1, 1);
+	uint64_t n, told = 0;
+	struct stall *s;
+
+	for (int i = 0; i < POLICY_TRACKER_BURST; i++)
+		told += tells(p, 42, "one", 100 * SEC, &n) && !n;
+	is_int(told, POLICY_TRACKER_BURST, "many stalls of a tracker at once are told");
+	ok(!tells(p, 42, "one", 100 * SEC, &n), "one more is not");
+	ok(tells(p, 42, "two", 100 * SEC, &n) && !n, "that of another tracker is");
+	s = policy__open(p, &k, 42, "one", 1, 2, LIMIT);
+	ok(!policy__may_tell(p, s, 100 * SEC) && !policy__may_tell(p, s, 100 * SEC) && s->limited,
+	   "one that is not told can be asked for again");
+	is_int(policy__counts(p).limited, 2, "and is counted once");
+	ok(policy__may_tell(p, s, 101 * SEC), "a second later it is told");
+	is_int(policy__tell(p, s, 101 * SEC), 1, "with the number of others that were not");
+	for (int i = 0; i < 2 * POLICY_TRACKER_PER_S; i++)
+		told += tells(p, 42, "one", 101 * SEC, &n);
+	is_int(told, POLICY_TRACKER_BURST + POLICY_TRACKER_PER_S - 1, "so many in a second");
+	ok(tells(p, 42, "one", 200 * SEC, &n) && n == POLICY_TRACKER_PER_S + 1,
+	   "what was not told is said with the next");
+	policy__free(p);
+}
+
+static void few_of_a_process(void)
+{
+	struct policy *p = policy__new(&opts);
+	char name[16];
+	uint64_t n, told = 0;
+
+	for (int i = 0; i < 2 * POLICY_PROCESS_BURST; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		told += tells(p, 42, name, 100 * SEC, &n);
+	}
+	is_int(told, POLICY_PROCESS_BURST, "all trackers of a process have a limit together");
+	ok(tells(p, 43, "one", 100 * SEC, &n), "another process has its own");
+	for (pid_t pid = 100; pid < 100 + 2 * POLICY_MAX_PROCS; pid++)
+		tells(p, pid, "one", 100 * SEC, &n);
+	ok(tells(p, 43, "one", 100 * SEC, &n), "processes without number do not matter");
+	policy__free(p);
+}
+
 int main(void)
 {
-	plan(44);
+	plan(56);
 	one_life();
 	many();
 	rate();
 	no_rate();
 	schedule();
 	goes_on_with_stacks();
+	few_at_once();
+	few_of_a_process();
 	return done();
 }

@@ -91,7 +91,8 @@ static void exact_text(void)
 	       "\"start_time\":\"2026-11-21T13:42:23.922056+00:00\","
 	       "\"start_monotonic_ns\":88201400000,\"reported_monotonic_ns\":88402800000,"
 	       "\"duration_ms\":201.4,\"start_exact\":true,\"end_exact\":false,"
-	       "\"stack_consistent\":true,\"suppressed\":0,\"note\":\"\",\"task\":\"serve-17\",\"gil\":null,"
+	       "\"stack_consistent\":true,\"suppressed\":0,\"untold\":0,\"note\":\"\","
+	       "\"task\":\"serve-17\",\"gil\":null,"
 	       "\"threads\":[{\"name\":\"MainThread\",\"tid\":1240,\"ident\":139637976731648,"
 	       "\"state\":\"blocked\",\"uninterruptible\":false,\"syscall\":\"read\",\"fd\":5,"
 	       "\"file\":\"/srv/billing/rates\",\"futex\":null,\"holds_gil\":false,"
@@ -236,6 +237,7 @@ static void no_memory(void)
 		allocations_left = n++;
 		sink_json.stall(&out, &plain, &sample_detected);
 		sink_json.info(&out, &plain, &sample_info);
+		sink_json.summary(&out, &plain, &sample_summary);
 		sink_json.dump(&out, &plain, &sample_dump);
 		marked = marked && (allocations_left >= 0 || !strbuf_str(&out));
 	} while (allocations_left < 0 && n < 10000);
@@ -305,6 +307,7 @@ static void schema(void)
 	sink_json.stall(&out, &plain, &sample_limited);
 	sink_json.stall(&out, &plain, &sample_ended);
 	sink_json.info(&out, &plain, &sample_info);
+	sink_json.summary(&out, &plain, &sample_summary);
 	sink_json.dump(&out, &plain, &sample_dump);
 	is_int(strbuf_str(&out) ? check_line(out.data) : -1, 0, "the schema allows every record");
 	strbuf_free(&out);

@@ -103,6 +103,11 @@ static void others(void)
 	r = sample_detected;
 	r.event = REPORT_CONTINUES;
 	ok(stall_has(&r, &plain, "[Warning] Stall continues (name: billing,"), "it continues");
+	r.untold = 12;
+	ok(stall_has(&r, &plain,
+		     "\n  Not told: 12 stalls of this tracker before, too many at once\n"),
+	   "stalls without a record are said with the next");
+	r.untold = 0;
 	thread.same = true;
 	thread.nframes = 1;
 	thread.cut = 2;
@@ -246,6 +251,16 @@ static void info_and_dump(void)
 	ok(strbuf_str(&out) && !strncmp(out.data, head, strlen(head)), "a dump says of what it is");
 	ok(out.len > 2 && !strcmp(out.data + out.len - 2, "\n\n"), "a blank line ends it");
 	is_str(strstr(out.data, "  -- 30 tasks --"), tasks, "its tasks are shown as a tree");
+	strbuf_reset(&out);
+	sink_text.summary(&out, &plain, &sample_summary);
+	is_str(strbuf_str(&out),
+	       "[Info] Summary: 11 stalls at " WHEN "\n"
+	       "    stalls        total        worst          p50          p99  tracker\n"
+	       "        10    2512.0 ms     809.3 ms     210.2 ms     809.3 ms  billing (slot);"
+	       " 3 not told because of their rate\n"
+	       "         1       0.0 ms       0.0 ms       0.0 ms       0.0 ms  (others);"
+	       " 1 still open; 2 more are known and allowed\n\n",
+	       "a summary is a table");
 	strbuf_free(&out);
 }
 
@@ -253,7 +268,7 @@ int main(void)
 {
 	setenv("TZ", "UTC0", 1);
 	tzset();
-	plan(26);
+	plan(28);
 	detected();
 	others();
 	locals();

@@ -10,7 +10,7 @@
  *		"thread":"MainThread","start_time":"2026-11-21T13:42:23.922056+00:00",
  *		"start_monotonic_ns":88201400000,"reported_monotonic_ns":88402800000,
  *		"duration_ms":201.4,"start_exact":true,"end_exact":false,"stack_consistent":true,
- *		"suppressed":0,"note":"","task":"serve-17","gil":null,
+ *		"suppressed":0,"untold":0,"note":"","task":"serve-17","gil":null,
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
  *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
@@ -248,7 +248,7 @@ static json_t *gil(const struct report_stall *r)
 static json_t *stall(const struct report_stall *r, json_t *threads)
 {
 	return json_pack("{s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o,"
-			 " s:o, s:o, s:o, s:o}",
+			 " s:o, s:o, s:o, s:o, s:o}",
 			 "id", text(r->id), "event", event_name(r->event), "source",
 			 text(r->source), "pid", (int)r->pid, "tid", known_tid(r->tid), "thread",
 			 *r->thread ? text(r->thread) : json_null(), "start_time",
@@ -256,8 +256,9 @@ static json_t *stall(const struct report_stall *r, json_t *threads)
 			 "reported_monotonic_ns", count(r->reported_ns), "duration_ms",
 			 millis(r->duration_ns), "start_exact", r->start_exact, "end_exact",
 			 r->event == REPORT_ENDED && r->end_exact, "stack_consistent",
-			 r->stacks_consistent, "suppressed", count(r->suppressed), "note",
-			 text(r->note), "task", stalled_task(r), "gil", gil(r), "threads", threads);
+			 r->stacks_consistent, "suppressed", count(r->suppressed), "untold",
+			 count(r->untold), "note", text(r->note), "task", stalled_task(r), "gil",
+			 gil(r), "threads", threads);
 }
 
 static int add_bytes(const char *data, size_t len, void *ctx)
@@ -309,6 +310,33 @@ static void json_info(struct strbuf *out, const struct sink_style *style,
 	add_line(out, json_pack("{s:o, s:s, s:o, s:o}", "time", rfc3339(r->wall_ns), "severity",
 				severity[r->severity], "message", text(r->message),
 				"additional_info", about));
+}
+
+/* {"time":"...","severity":"INFO","message":"Summary","additional_info":{},
+ *  "summary":{"stalls":1,"trackers":[{"source":"slot","name":"billing","stalls":1,"open":0,
+ *	"total_ms":809.3,"worst_ms":809.3,"p50_ms":809.3,"p99_ms":809.3,"untold":0,
+ *	"allowed":0}]}} */
+static void json_summary(struct strbuf *out, const struct sink_style *style,
+			 const struct report_summary *r)
+{
+	json_t *trackers = json_array();
+
+	(void)style;
+	for (size_t i = 0; i < r->ntrackers && trackers; i++) {
+		const struct report_tracker *t = &r->tracker_list[i];
+
+		trackers = append(trackers,
+				  json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+					    "source", known_text(t->source), "name", text(t->name),
+					    "stalls", count(t->cnt), "open", count(t->open),
+					    "total_ms", millis(t->total_ns), "worst_ms",
+					    millis(t->worst_ns), "p50_ms", millis(t->p50_ns),
+					    "p99_ms", millis(t->p99_ns), "untold", count(t->untold),
+					    "allowed", count(t->allowed)));
+	}
+	add_line(out, json_pack("{s:o, s:s, s:s, s:{}, s:{s:o, s:o}}", "time", rfc3339(r->wall_ns),
+				"severity", "INFO", "message", "Summary", "additional_info",
+				"summary", "stalls", count(r->stalls), "trackers", trackers));
 }
 
 static json_t *dump_threads(const struct sink_style *style, const struct report_dump *r)
@@ -378,5 +406,6 @@ const struct sink_format sink_json = {
 	.name = "json",
 	.stall = json_stall,
 	.info = json_info,
+	.summary = json_summary,
 	.dump = json_dump,
 };

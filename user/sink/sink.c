@@ -205,6 +205,12 @@ int sink__info(struct sink *s, const struct report_info *r, struct err *err)
 	return emit(s, err);
 }
 
+int sink__summary(struct sink *s, const struct report_summary *r, struct err *err)
+{
+	s->format->summary(begin(s), &s->style, r);
+	return emit(s, err);
+}
+
 int sink__dump(struct sink *s, const struct report_dump *r, struct err *err)
 {
 	s->format->dump(begin(s), &s->style, r);

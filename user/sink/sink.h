@@ -27,6 +27,8 @@ struct sink_format {
 		      const struct report_stall *r);
 	void (*info)(struct strbuf *out, const struct sink_style *style,
 		     const struct report_info *r);
+	void (*summary)(struct strbuf *out, const struct sink_style *style,
+			const struct report_summary *r);
 	void (*dump)(struct strbuf *out, const struct sink_style *style,
 		     const struct report_dump *r);
 };
@@ -56,6 +58,7 @@ void sink__show_all(struct sink *s); /* --full */
  */
 int sink__stall(struct sink *s, const struct report_stall *r, struct err *err);
 int sink__info(struct sink *s, const struct report_info *r, struct err *err);
+int sink__summary(struct sink *s, const struct report_summary *r, struct err *err);
 int sink__dump(struct sink *s, const struct report_dump *r, struct err *err);
 uint64_t sink__lost(const struct sink *s);
 

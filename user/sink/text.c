@@ -304,6 +304,10 @@ static void add_duration(struct page *p, const struct report_stall *r)
 
 static void add_stacks(struct page *p, const struct report_stall *r)
 {
+	if (r->untold)
+		strbuf_addf(p->out,
+			    "  Not told: %llu stall%s of this tracker before, too many at once\n",
+			    (unsigned long long)r->untold, r->untold == 1 ? "" : "s");
 	if (r->suppressed)
 		strbuf_addf(p->out, "  Suppressed: stacks of %llu record%s %s\n",
 			    (unsigned long long)r->suppressed, r->suppressed == 1 ? "" : "s",
@@ -357,6 +361,48 @@ static void text_info(struct strbuf *out, const struct sink_style *style,
 		strbuf_addf(out, " (pid: %d)", r->pid);
 	strbuf_adds(out, " at ");
 	add_time(&page, r->wall_ns);
+	strbuf_addc(out, '\n');
+}
+
+/*
+ * [Info] Summary: 12 stalls at 2026-11-21T13:42:20.000000+00:00
+ *    stalls        total        worst          p50          p99  tracker
+ *        10    2512.0 ms     809.3 ms     210.2 ms     809.3 ms  billing (slot)
+ *         2     612.9 ms     402.1 ms     210.8 ms     402.1 ms  GIL (gil); 1 is open
+ */
+static void text_summary(struct strbuf *out, const struct sink_style *style,
+			 const struct report_summary *r)
+{
+	struct page page = { .out = out, .style = style };
+	char title[64];
+
+	snprintf(title, sizeof(title), "Summary: %llu stall%s", (unsigned long long)r->stalls,
+		 r->stalls == 1 ? "" : "s");
+	add_headline(&page, PAINT_TITLE, "Info", title);
+	strbuf_adds(out, " at ");
+	add_time(&page, r->wall_ns);
+	strbuf_addf(out, "\n  %8s %12s %12s %12s %12s  %s\n", "stalls", "total", "worst", "p50",
+		    "p99", "tracker");
+	for (size_t i = 0; i < r->ntrackers; i++) {
+		const struct report_tracker *t = &r->tracker_list[i];
+
+		strbuf_addf(out, "  %8llu %9.1f ms %9.1f ms %9.1f ms %9.1f ms  ",
+			    (unsigned long long)t->cnt, (double)t->total_ns / 1e6,
+			    (double)t->worst_ns / 1e6, (double)t->p50_ns / 1e6,
+			    (double)t->p99_ns / 1e6);
+		add_text(&page, t->name);
+		if (*t->source)
+			strbuf_addf(out, " (%s)", t->source);
+		if (t->open)
+			strbuf_addf(out, "; %llu still open", (unsigned long long)t->open);
+		if (t->untold)
+			strbuf_addf(out, "; %llu not told because of their rate",
+				    (unsigned long long)t->untold);
+		if (t->allowed)
+			strbuf_addf(out, "; %llu more are known and allowed",
+				    (unsigned long long)t->allowed);
+		strbuf_addc(out, '\n');
+	}
 	strbuf_addc(out, '\n');
 }
 
@@ -594,5 +640,6 @@ const struct sink_format sink_text = {
 	.name = "text",
 	.stall = text_stall,
 	.info = text_info,
+	.summary = text_summary,
 	.dump = text_dump,
 };

@@ -8,6 +8,16 @@
 
 #define MAX_STEP (1ULL << 60) /* a stall of 36 years continues no more */
 
+#define NSEC_PER_SEC 1000000000ULL
+
+/*
+ * A number of events in a second, after a burst: the time at which all that were taken would have
+ * been evenly spread is at most a burst ahead of now.
+ */
+struct rate {
+	uint64_t spread_ns;
+};
+
 /* When a tracker last had a record with stacks. */
 struct budget {
 	pid_t pid;
@@ -15,6 +25,14 @@ struct budget {
 	uint64_t last_ns; /* of the record with stacks */
 	uint64_t used_ns; /* of any record: the stalest entry makes room */
 	uint64_t suppressed;
+	struct rate rate;
+	uint64_t untold; /* stalls since the last that was told */
+};
+
+/* How many stalls of a process were told. */
+struct proc_rate {
+	pid_t pid;
+	struct rate rate;
 };
 
 struct policy {
@@ -24,6 +42,8 @@ struct policy {
 	size_t open_cap;
 	struct budget *budget;
 	size_t nbudgets;
+	struct proc_rate *proc;
+	size_t nprocs;
 	uint64_t next_id;
 };
 
@@ -58,6 +78,7 @@ void policy__free(struct policy *p)
 		free(p->budget[i].name);
 	free(p->open);
 	free(p->budget);
+	free(p->proc);
 	free(p);
 }
 
@@ -280,6 +301,80 @@ bool policy__take_stacks(struct policy *p, struct stall *s, uint64_t now_ns, uin
 	b->suppressed = 0;
 	b->last_ns = now_ns;
 	return true;
+}
+
+static bool rate__has(const struct rate *r, uint64_t now_ns, unsigned int per_s, unsigned int burst)
+{
+	return r->spread_ns <= now_ns + (burst - 1) * (NSEC_PER_SEC / per_s);
+}
+
+static void rate__take(struct rate *r, uint64_t now_ns, unsigned int per_s)
+{
+	r->spread_ns = (r->spread_ns > now_ns ? r->spread_ns : now_ns) + NSEC_PER_SEC / per_s;
+}
+
+/* That of a process; of many, the one that was quiet for longest makes room. NULL: no memory. */
+static struct rate *rate_of_proc(struct policy *p, pid_t pid)
+{
+	struct proc_rate *pr, *quiet = p->proc;
+
+	for (size_t i = 0; i < p->nprocs; i++) {
+		if (p->proc[i].pid == pid)
+			return &p->proc[i].rate;
+		if (p->proc[i].rate.spread_ns < quiet->rate.spread_ns)
+			quiet = &p->proc[i];
+	}
+	if (p->nprocs < POLICY_MAX_PROCS) {
+		pr = reallocarray(p->proc, p->nprocs + 1, sizeof(*pr));
+		if (!pr)
+			return NULL;
+		p->proc = pr;
+		quiet = &p->proc[p->nprocs++];
+	}
+	*quiet = (struct proc_rate){ .pid = pid };
+	return &quiet->rate;
+}
+
+bool policy__may_tell(struct policy *p, struct stall *s, uint64_t now_ns)
+{
+	const struct rate *all = rate_of_proc(p, s->pid);
+	struct budget *b = budget_of(p, s);
+
+	if (!b || !all)
+		return true; /* no memory for the rate: rather one record too many */
+	b->used_ns = now_ns;
+	if (rate__has(&b->rate, now_ns, POLICY_TRACKER_PER_S, POLICY_TRACKER_BURST) &&
+	    rate__has(all, now_ns, POLICY_PROCESS_PER_S, POLICY_PROCESS_BURST))
+		return true;
+	if (!s->limited) {
+		b->untold++;
+		p->counts.limited++;
+	}
+	s->limited = true;
+	return false;
+}
+
+uint64_t policy__tell(struct policy *p, struct stall *s, uint64_t now_ns)
+{
+	struct rate *all = rate_of_proc(p, s->pid);
+	struct budget *b = budget_of(p, s);
+	uint64_t untold;
+
+	s->told = true;
+	if (!b || !all)
+		return 0;
+	rate__take(&b->rate, now_ns, POLICY_TRACKER_PER_S);
+	rate__take(all, now_ns, POLICY_PROCESS_PER_S);
+	untold = b->untold;
+	if (s->limited && untold)
+		untold--; /* this one is told now */
+	b->untold = 0;
+	return untold;
+}
+
+const struct stall *policy__open_stall(const struct policy *p, size_t i)
+{
+	return p->open[i];
 }
 
 struct policy_counts policy__counts(const struct policy *p)

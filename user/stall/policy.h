@@ -23,6 +23,14 @@
 #define POLICY_MAX_OPEN 4096 /* open stalls; more are counted, not told */
 #define POLICY_MAX_TRACKERS 4096 /* trackers whose rate is remembered; the stalest is forgotten */
 
+#define POLICY_MAX_PROCS 1024 /* likewise of processes */
+
+/* Stalls told in a second, and at once before that counts. */
+#define POLICY_TRACKER_PER_S 10
+#define POLICY_TRACKER_BURST 100
+#define POLICY_PROCESS_PER_S 50
+#define POLICY_PROCESS_BURST 500
+
 struct policy;
 
 struct stall_key {
@@ -53,7 +61,9 @@ struct stall {
 	uint64_t stopped_before_ns; /* the caller's: its target was stopped until it was detected */
 	uint64_t stopped_ns; /* for so long its target has been stopped since */
 	uint64_t next_ns; /* when it is to be told that it continues */
-	bool told; /* the caller's: it has had a record */
+	bool told; /* it has had a record */
+	bool limited; /* it had none at first because of the rate */
+	bool allowed; /* the caller's: it had none at first since it is known */
 	bool has_stacks; /* a record of it had stacks: so may the others */
 	struct trail trail; /* of the stacks that were shown */
 };
@@ -117,10 +127,24 @@ void policy__close(struct policy *p, struct stall *s);
  */
 bool policy__take_stacks(struct policy *p, struct stall *s, uint64_t now_ns, uint64_t *suppressed);
 
+/*
+ * May this stall, which had no record yet, have one? POLICY_TRACKER_PER_S of a tracker have in a
+ * second, after a burst of POLICY_TRACKER_BURST; of all trackers of a process together likewise.
+ * False makes it `limited`, and is counted once for each stall.
+ */
+bool policy__may_tell(struct policy *p, struct stall *s, uint64_t now_ns);
+
+/* It has its first record: `told`. How many stalls of its tracker had none since the last one. */
+uint64_t policy__tell(struct policy *p, struct stall *s, uint64_t now_ns);
+
+/* The Ith open stall; I is less than policy__counts().open. */
+const struct stall *policy__open_stall(const struct policy *p, size_t i);
+
 struct policy_counts {
 	uint64_t detected;
 	uint64_t ended;
 	uint64_t suppressed; /* records without stacks because of the rate */
+	uint64_t limited; /* stalls that were not told at first because of the rate */
 	uint64_t overflow; /* stalls not told: POLICY_MAX_OPEN */
 	size_t open;
 };

@@ -111,12 +111,33 @@ struct report_stall {
 	bool rate_limited; /* the stacks are left out because of --traceback-suppress */
 	uint64_t
 		suppressed; /* records of this tracker left out so since the last one with stacks */
+	uint64_t untold; /* stalls of this tracker without any record since the last one with one */
 	const char *const *cmdline;
 	size_t ncmdline;
 	const struct report_thread *thread_list; /* responsible ones first */
 	size_t nthreads;
 	bool stacks_consistent; /* all responsible stacks are exact, and the section was still
 				   active after the walk */
+};
+
+/* What all stalls of one tracker came to. */
+struct report_tracker {
+	const char *source; /* "" = of several */
+	const char *name;
+	uint64_t cnt;
+	uint64_t open; /* of these not over yet */
+	uint64_t total_ns;
+	uint64_t worst_ns;
+	uint64_t p50_ns, p99_ns; /* of those that are over */
+	uint64_t untold; /* of them without a record, because of the rate */
+	uint64_t allowed; /* others, without a record since they are known */
+};
+
+struct report_summary {
+	uint64_t wall_ns;
+	uint64_t stalls; /* the sum of all counts */
+	const struct report_tracker *tracker_list;
+	size_t ntrackers;
 };
 
 enum report_severity {
