@@ -19,11 +19,15 @@
 
 #define EXIT_STALL 3
 
-/* A reader that goes away, and a file that may grow no more, are errors of write(). */
-static void ignore_write_signals(void)
+/*
+ * A reader that goes away, and a file that may grow no more, are errors of write(). Who started us
+ * may have ignored SIGCHLD: then no command of ours could be waited for.
+ */
+static void set_signals(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
 }
 
 /* The end of a watch, and the wish for a summary, come through a signalfd. */
@@ -147,7 +151,7 @@ int main(int argc, char *argv[])
 	struct options opts;
 	struct err err = { { 0 } };
 
-	ignore_write_signals();
+	set_signals();
 	if (options__parse(argc, argv, &opts, &err)) {
 		log_msg(LOG_ERROR, MODULE, "%s", err.text);
 		log_msg(LOG_INFO, MODULE, "%s", options__hint());

@@ -30,6 +30,10 @@ test_command_fails()
 {
 	check_status 0 "--fail-on-stall: the command's own status" "$loader" --fail-on-stall -- true
 	check_status 7 "--fail-on-stall: whatever it is" "$loader" --fail-on-stall -- sh -c 'exit 7'
+	check_status 7 "--fail-on-stall: also where SIGCHLD was ignored" /usr/bin/python3 -c 'if True:
+		import os, signal, sys
+		signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+		os.execv(sys.argv[1], sys.argv[1:])' "$loader" --fail-on-stall -- sh -c 'exit 7'
 	STALLS_GO='' PYTHONPATH=$build/python check_status 3 "--fail-on-stall: 3 if it was good and stalled" \
 		"$loader" --alert-interval 100ms --fail-on-stall -- "$PYTHON" "$top/tests/targets/stalls.py" \
 		idle:0.5 sleep:1 idle:0.3
@@ -67,7 +71,7 @@ test_hook()
 	is "$(pgrep -fc '^sleep 98765$')" 0 "--on-stall: nor does what it started"
 }
 
-plan 17
+plan 18
 test_allow
 test_command_fails
 test_hook
