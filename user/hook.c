@@ -29,7 +29,7 @@ struct waiting {
 };
 
 struct hook {
-	const char *command;
+	struct hook_opts opts;
 	struct identity identity;
 	hook_say_fn say;
 	void *ctx;
@@ -61,15 +61,15 @@ static int wait_on(struct hook *h, int fd)
 	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-int hook__new(const char *command, const char *user, hook_say_fn say_fn, void *ctx,
-	      struct hook **out, struct err *err)
+int hook__new(const struct hook_opts *opts, hook_say_fn say_fn, void *ctx, struct hook **out,
+	      struct err *err)
 {
 	struct hook *h = calloc(1, sizeof(*h));
 	int ret;
 
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");
-	h->command = command;
+	h->opts = *opts;
 	h->say = say_fn;
 	h->ctx = ctx;
 	h->pid_fd = -1;
@@ -79,7 +79,7 @@ int hook__new(const char *command, const char *user, hook_say_fn say_fn, void *c
 	if (ret)
 		err_set(err, ret, "cannot wait for --on-stall: %s", strerror(-ret));
 	else
-		ret = identity__find(&h->identity, user, err);
+		ret = identity__find(&h->identity, opts->user, err);
 	if (ret) {
 		hook__free(h);
 		return ret;
@@ -120,7 +120,7 @@ static void __attribute__((noreturn)) run(const struct hook *h, int record_fd)
 	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0); /* all are close-on-exec anyway */
 	if (identity__become(&h->identity) || drop_capabilities())
 		_exit(EXIT_CANNOT);
-	execl("/bin/sh", "sh", "-c", h->command, (char *)NULL);
+	execl("/bin/sh", "sh", "-c", h->opts.command, (char *)NULL);
 	_exit(EXIT_CANNOT);
 }
 
@@ -176,7 +176,7 @@ static int start(struct hook *h, const struct waiting *w)
 		h->pid_fd = -1;
 		return err;
 	}
-	arm(h, HOOK_TIME_NS);
+	arm(h, h->opts.time_ns);
 	return 0;
 }
 
@@ -270,7 +270,7 @@ void hook__dispatch(struct hook *h)
 
 void hook__finish(struct hook *h)
 {
-	uint64_t end = clock_monotonic_ns() + HOOK_LAST_NS, now;
+	uint64_t end = clock_monotonic_ns() + h->opts.last_ns, now;
 	struct pollfd p = { .fd = h->epoll_fd, .events = POLLIN };
 
 	while (h->pid && (now = clock_monotonic_ns()) < end) {

@@ -3,8 +3,8 @@
  * --on-stall: a shell command that is run for each new stall, with its record as one line of JSON
  * on standard input.
  *
- * One runs at a time, in a session of its own, for at most HOOK_TIME_NS; HOOK_MAX_WAITING records
- * wait for it, and what is beyond is counted and said. It runs as identity.h says, without any
+ * One runs at a time, in a session of its own, for a bounded time; HOOK_MAX_WAITING records wait
+ * for it, and what is beyond is counted and said. It runs as identity.h says, without any
  * capability, with our standard error as its output and no other descriptor of ours.
  */
 #ifndef PERPETUO_HOOK_H
@@ -12,11 +12,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
-#define HOOK_TIME_NS 10000000000ULL
-#define HOOK_LAST_NS 5000000000ULL /* for all that is left, when the watch ends */
 #define HOOK_MAX_WAITING 16
 #define HOOK_MAX_BYTES (8u << 20) /* of all that waits */
 
@@ -25,10 +24,16 @@ struct hook;
 /* What is said of a command: that it failed, that it was too slow. */
 typedef void (*hook_say_fn)(void *ctx, const char *text);
 
-/*
- * COMMAND and USER (NULL: as identity__find) are borrowed. 0 and *OUT, or negative errno with ERR.
- */
-int hook__new(const char *command, const char *user, hook_say_fn say, void *ctx, struct hook **out,
+/* Strings are borrowed. */
+struct hook_opts {
+	const char *command;
+	const char *user; /* NULL: as identity__find */
+	uint64_t time_ns; /* for one run */
+	uint64_t last_ns; /* for all that is left when the watch ends */
+};
+
+/* 0 and *OUT, or negative errno with ERR. */
+int hook__new(const struct hook_opts *opts, hook_say_fn say, void *ctx, struct hook **out,
 	      struct err *err);
 
 /* Ends what runs. NULL is fine. */
@@ -44,7 +49,7 @@ void hook__push(struct hook *h, const char *record, size_t len);
 int hook__fd(const struct hook *h);
 void hook__dispatch(struct hook *h);
 
-/* The watch ends: gives what runs and waits HOOK_LAST_NS, then ends it and says what was left. */
+/* The watch ends: gives what runs and waits some time, then ends it and says what was left. */
 void hook__finish(struct hook *h);
 
 #endif

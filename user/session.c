@@ -37,6 +37,10 @@
 /* What is told may take long to look at (stacks); a signal is not kept waiting for longer. */
 #define SLICE_NS (20 * NSEC_PER_MSEC)
 
+/* The command of --on-stall may take so long, and so long for all that is left at the end. */
+#define HOOK_TIME_NS (10 * NSEC_PER_SEC)
+#define HOOK_LAST_NS (5 * NSEC_PER_SEC)
+
 struct session {
 	const struct options *opts;
 	struct sink *sink;
@@ -243,6 +247,19 @@ static void say_of_hook(void *ctx, const char *text)
 	tell_text(ctx, REPORT_WARNING, 0, text);
 }
 
+static int open_hook(struct session *s, struct err *err)
+{
+	struct hook_opts ho = {
+		.command = s->opts->on_stall,
+		.user = s->opts->user,
+		.time_ns = HOOK_TIME_NS,
+		.last_ns = HOOK_LAST_NS,
+	};
+	int ret = hook__new(&ho, say_of_hook, s, &s->hook, err);
+
+	return ret ? ret : epoll_add(s, hook__fd(s->hook), TAG_HOOK, err);
+}
+
 int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
 {
 	struct policy_opts po = { .suppress_ns = opts->suppress_ns };
@@ -276,9 +293,7 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 	if (!ret && opts->allow)
 		ret = allow__load(opts->allow, &s->allow, err);
 	if (!ret && opts->on_stall)
-		ret = hook__new(opts->on_stall, opts->user, say_of_hook, s, &s->hook, err);
-	if (!ret && s->hook)
-		ret = epoll_add(s, hook__fd(s->hook), TAG_HOOK, err);
+		ret = open_hook(s, err);
 	if (!ret)
 		ret = open_judges(s, err);
 	if (ret)

@@ -11,6 +11,7 @@
 
 #include "tap.h"
 
+#define TIME_NS 2000000000ULL /* of a command; others take far less */
 #define QUIET_MS 600 /* ten times what a command here takes; then none runs any more */
 
 static char path[] = "/tmp/test_hook.XXXXXX";
@@ -29,12 +30,17 @@ static struct hook *open_hook(const char *command)
 {
 	static char text[256];
 	const char *at = strstr(command, "%s");
+	const struct hook_opts opts = {
+		.command = text,
+		.time_ns = TIME_NS,
+		.last_ns = TIME_NS / 4,
+	};
 	struct hook *h = NULL;
 
 	snprintf(text, sizeof(text), "%.*s%s%s", at ? (int)(at - command) : 0, command,
 		 at ? path : "", at ? at + 2 : command);
 	said[0] = '\0';
-	if (truncate(path, 0) || hook__new(text, NULL, say, NULL, &h, &err))
+	if (truncate(path, 0) || hook__new(&opts, say, NULL, &h, &err))
 		diag("%s", err.text);
 	return h;
 }
@@ -57,6 +63,28 @@ static const char *content(void)
 		fclose(file);
 	text[len] = '\0';
 	return text;
+}
+
+/* Gone, or a zombie that whoever adopted it has yet to see; soon after it was killed. */
+static bool is_over(pid_t pid)
+{
+	struct timespec wait = { .tv_nsec = 10000000 };
+	char name[32], text[64];
+	FILE *file;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+	for (int i = 0; i < 500; i++) {
+		text[0] = '\0';
+		file = fopen(name, "r");
+		if (file && !fgets(text, sizeof(text), file))
+			text[0] = '\0';
+		if (file)
+			fclose(file);
+		if (!*text || strstr(text, ") Z "))
+			return true;
+		nanosleep(&wait, NULL);
+	}
+	return false;
 }
 
 static void runs(void)
@@ -112,9 +140,32 @@ static void waits(void)
 	hook__free(h);
 }
 
+/* Both are at an end at once: the shell, and what it has started. */
+static void takes_long(void)
+{
+	struct hook *h = open_hook("sleep 100 & echo $! >%s; wait");
+	struct pollfd p = { .fd = hook__fd(h), .events = POLLIN };
+
+	hook__push(h, "x", 1);
+	for (int i = 0; i < 4 && !*said; i++) {
+		poll(&p, 1, 5000);
+		hook__dispatch(h);
+	}
+	ok(strstr(said, "took too long"), "one that takes too long is ended");
+	ok(is_over((pid_t)strtol(content(), NULL, 10)), "with what it has started");
+	said[0] = '\0';
+	hook__push(h, "x", 1);
+	hook__push(h, "x", 1);
+	hook__finish(h);
+	ok(strstr(said, "ended with the watch") && strstr(said, "not run for 1 stall"),
+	   "and at the end, with what waits for it");
+	hook__free(h);
+}
+
 static void ends(void)
 {
 	struct hook *h = open_hook("echo $$ >%s; sleep 100");
+	const struct hook_opts nobody = { .command = "true", .user = "nobody-of-that-name" };
 	struct timespec wait = { .tv_nsec = 10000000 };
 	pid_t pid = 0;
 
@@ -125,10 +176,9 @@ static void ends(void)
 	}
 	ok(pid > 0 && !kill(pid, 0), "one that runs");
 	hook__free(h);
-	ok(pid > 0 && kill(pid, 0), "does not outlive us");
+	ok(is_over(pid), "does not outlive us");
 	h = NULL;
-	is_int(hook__new("true", "nobody-of-that-name", say, NULL, &h, &err), -22,
-	       "a user that is none is refused");
+	is_int(hook__new(&nobody, say, NULL, &h, &err), -22, "a user that is none is refused");
 	ok(!h && strstr(err.text, "nobody-of-that-name"), "by name");
 }
 
@@ -136,12 +186,13 @@ int main(void)
 {
 	int fd = mkstemp(path);
 
-	plan(13);
+	plan(16);
 	if (fd >= 0)
 		close(fd);
 	runs();
 	fails();
 	waits();
+	takes_long();
 	ends();
 	unlink(path);
 	return done();
