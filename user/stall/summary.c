@@ -19,7 +19,7 @@
 struct tracker {
 	char *source, *name;
 	uint64_t cnt, open, rate, allowed;
-	uint64_t total_ns, worst_ns, open_total_ns, open_worst_ns;
+	uint64_t total_ns, least_ns, worst_ns, open_total_ns, open_worst_ns;
 	uint32_t bucket[BUCKETS];
 };
 
@@ -108,6 +108,8 @@ static uint64_t quantile(const struct tracker *t, unsigned int percent)
 		if (below < rank || !below)
 			continue;
 		ns = bucket_ns(i);
+		if (ns < t->least_ns)
+			return t->least_ns;
 		return ns < t->worst_ns ? ns : t->worst_ns;
 	}
 	return 0;
@@ -123,6 +125,8 @@ void summary__add(struct summary *s, const char *source, const char *name, uint6
 	t->total_ns += duration_ns;
 	if (duration_ns > t->worst_ns)
 		t->worst_ns = duration_ns;
+	if (duration_ns < t->least_ns || t->cnt == 1)
+		t->least_ns = duration_ns;
 	t->bucket[bucket_of(duration_ns)]++;
 }
 
