@@ -67,7 +67,7 @@ static bool any_running(const struct py_snapshot *snap)
 static int walk(struct python *py, struct helper *h, const struct options *opts,
 		struct py_snapshot **snap, struct err *err)
 {
-	struct py_walk_opts wo = { .tasks = PY_TASKS_ALL, .locals = h->redact };
+	struct py_walk_opts wo = { .tasks = PY_TASKS_ALL, .greenlets = true, .locals = h->redact };
 	struct py_snapshot *better = NULL;
 	int ret = python__walk(py, &wo, snap, err);
 
@@ -179,6 +179,10 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	out.ntasks = resolved.ntasks;
 	out.tasks_found = snap->tasks_found;
 	out.tasks_note = snap->tasks_note;
+	out.greenlet_list = resolved.greenlet;
+	out.ngreenlets = resolved.ngreenlets;
+	out.greenlets_found = snap->greenlets_found;
+	out.greenlets_note = snap->greenlets_note;
 	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
 	waits.mem = t->mem;
 	resolved__look(&resolved, snap, &waits, true);

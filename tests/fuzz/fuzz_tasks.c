@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Await chains, sets and trees of tasks in memory that says anything, and what asyncio says of
- * itself. Every address is somewhere in the input; an address with bit 59 names a type.
+ * Await chains, sets and trees of tasks in memory that says anything, what asyncio says of itself,
+ * and the lists of the garbage collector. Every address is somewhere in the input; an address with
+ * bit 59 names a type.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "py/asyncio_debug.h"
 #include "py/chain.h"
 #include "py/collection.h"
+#include "py/gclist.h"
 #include "py/tasktree.h"
 
 #define NOT_MAPPED (1ull << 60)
@@ -105,6 +107,32 @@ static void fuzz_debug(const struct ring *ring)
 		abort();
 }
 
+static int count_object(void *ctx, uint64_t addr, uint64_t type)
+{
+	size_t *cnt = ctx;
+
+	(void)addr;
+	(void)type;
+	++*cnt;
+	return 0;
+}
+
+static void fuzz_gclist(struct py_target *t, const struct ring *ring)
+{
+	struct gclist *gc = gclist__new(t);
+	const char *note;
+	size_t cnt = 0;
+
+	if (!gc)
+		abort();
+	/* the type of types is of its own type */
+	mem__read_u64(t->mem, ring->data[2], &t->known.type);
+	gclist__visit(gc, ring->data[3] * 4096ull, count_object, &cnt, &note);
+	if (cnt > GCLIST_MAX)
+		abort();
+	gclist__free(gc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct ring ring = { data, len };
@@ -147,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		free(member);
 	fuzz_tree(&ring);
 	fuzz_debug(&ring);
+	fuzz_gclist(&t, &ring);
 	mem__free(t.mem);
 	return 0;
 }

@@ -171,6 +171,21 @@ static const struct report_info sample_info = {
 	.pid = 1234,
 };
 
+static const struct report_greenlet sample_greenlets[] = {
+	{
+		.type = "greenlet",
+		.count = 8,
+		.thread = "MainThread",
+		.tid = 1240,
+		.exact = true,
+		.note = "",
+		.frame = sample_stuck,
+		.nframes = 3,
+		.cut = 2,
+	},
+	{ .type = "Hub", .count = 1, .thread = "", .note = "incomplete: too many frames" },
+};
+
 static const struct report_dump sample_dump = {
 	.wall_ns = SAMPLE_WALL_NS,
 	.pid = 1234,
@@ -185,6 +200,10 @@ static const struct report_dump sample_dump = {
 	.ntasks = 3,
 	.tasks_found = 30,
 	.tasks_note = "incomplete: no time left for all tasks",
+	.greenlet_list = sample_greenlets,
+	.ngreenlets = 2,
+	.greenlets_found = 9,
+	.greenlets_note = "incomplete: no time left for all greenlets",
 };
 
 /* Names as a hostile target may choose them, should nobody have cleaned them on the way. */

@@ -380,6 +380,12 @@ static void dump(void)
 	is_str(str(root, "dump/tasks/1/frames/1/name"), "sleep", "their innermost frame last");
 	ok(json_is_null(at(root, "dump/tasks/2/thread")), "a loop whose thread is not known");
 	is_int(num(root, "dump/tasks_found"), 30, "how many there are");
+	is_str(str(root, "dump/greenlets/0/type"), "greenlet", "the class of a greenlet");
+	is_int(num(root, "dump/greenlets/0/count"), 8, "greenlets that look the same");
+	is_int(num(root, "dump/greenlets/0/cut"), 2, "outer frames that are left out");
+	is_str(str(root, "dump/greenlets/0/frames/2/name"), "render", "innermost frame last");
+	ok(json_is_null(at(root, "dump/greenlets/1/thread")), "one whose thread is not known");
+	is_int(num(root, "dump/greenlets_found"), 9, "how many there are");
 	json_decref(root);
 	strbuf_free(&out);
 }
@@ -388,7 +394,7 @@ int main(void)
 {
 	setenv("TZ", "UTC0", 1);
 	tzset();
-	plan(48);
+	plan(54);
 	exact_text();
 	stalls();
 	info();

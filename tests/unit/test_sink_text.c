@@ -233,7 +233,16 @@ static void info_and_dump(void)
 				    "        > retry (/srv/billing/web.py:12)\n"
 				    "    (no name) (trio, ready)\n"
 				    "      (its coroutine is of an unknown kind)\n"
-				    "      (incomplete: no time left for all tasks)\n\n";
+				    "      (incomplete: no time left for all tasks)\n"
+				    "  -- 9 suspended greenlets --\n"
+				    "    greenlet and 7 more (in MainThread)\n"
+				    "        ... 2 outer frames are not shown\n"
+				    "        <module> (/srv/billing/__main__.py:80)\n"
+				    "        serve (/srv/billing/web.py:71)\n"
+				    "      > render (/srv/billing/report.py:42)\n"
+				    "    Hub\n"
+				    "      (incomplete: too many frames)\n"
+				    "      (incomplete: no time left for all greenlets)\n\n";
 	struct strbuf out = STRBUF_INIT;
 	struct report_info info = sample_info;
 
@@ -250,7 +259,8 @@ static void info_and_dump(void)
 	sink_text.dump(&out, &plain, &sample_dump);
 	ok(strbuf_str(&out) && !strncmp(out.data, head, strlen(head)), "a dump says of what it is");
 	ok(out.len > 2 && !strcmp(out.data + out.len - 2, "\n\n"), "a blank line ends it");
-	is_str(strstr(out.data, "  -- 30 tasks --"), tasks, "its tasks are shown as a tree");
+	is_str(strstr(out.data, "  -- 30 tasks --"), tasks,
+	       "its tasks are shown as a tree, then greenlets");
 	strbuf_reset(&out);
 	sink_text.summary(&out, &plain, &sample_summary);
 	is_str(strbuf_str(&out),

@@ -51,6 +51,8 @@ static const struct {
 	{ "method", KIND_METHOD, false },
 	{ "cell", KIND_CELL, false },
 	{ "member_descriptor", KIND_MEMBER, false },
+	{ "frame", KIND_FRAME, false },
+	{ "type", KIND_TYPE, false },
 	{ "weakref", KIND_WEAKREF, false },
 	{ "weakref.ReferenceType", KIND_WEAKREF, false },
 };

@@ -24,6 +24,8 @@ enum kind_class {
 	KIND_CELL, /* first field: what is in it */
 	KIND_MEMBER, /* a slot of a class */
 	KIND_WEAKREF,
+	KIND_FRAME, /* what Python code sees of a frame */
+	KIND_TYPE,
 };
 
 struct kind {

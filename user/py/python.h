@@ -94,6 +94,21 @@ struct py_task {
 	struct py_frame *frame;
 };
 
+/*
+ * A greenlet (of greenlet, gevent) that is suspended: its thread runs another one. Those with the
+ * same stack are one, with a count, where there are more than PY_MERGE_TASKS.
+ */
+struct py_greenlet {
+	const char *type; /* name of its class */
+	size_t count;
+	size_t thread; /* that it belongs to: index in the snapshot, PY_NO_INDEX = not known */
+	bool exact; /* that thread stood still from before its stack was read till all were */
+	const char *note; /* "" or why it is not whole */
+	size_t nframes; /* innermost first */
+	struct py_frame *frame;
+	size_t cut; /* frames left out (PY_MAX_FRAMES) */
+};
+
 struct py_thread {
 	uint64_t ident; /* threading.get_ident() */
 	uint64_t tstate; /* address of the thread state */
@@ -126,6 +141,10 @@ struct py_snapshot {
 	struct py_task *task; /* as a tree is read: each behind its parent */
 	size_t tasks_found; /* before merging */
 	const char *tasks_note; /* "" or what is missing of the tasks */
+	size_t ngreenlets;
+	struct py_greenlet *greenlet; /* those that there are most of first */
+	size_t greenlets_found; /* before merging */
+	const char *greenlets_note; /* "" or what is missing of them */
 };
 
 /*
@@ -148,6 +167,7 @@ struct py_walk_opts {
 	py_capture_fn capture; /* NULL: running threads are read remotely and are not exact */
 	void *capture_ctx;
 	enum py_tasks tasks;
+	bool greenlets; /* read those that are suspended */
 	/* Read the local variables of stacks of threads that stand still, and hide those that it
 	 * says. NULL: read none. */
 	const struct redact *locals;

@@ -10,6 +10,7 @@
 #include "py/asyncio.h"
 #include "py/asyncio_relate.h"
 #include "py/chain.h"
+#include "py/frames.h"
 #include "py/kind.h"
 #include "py/object.h"
 #include "py/taskset.h"
@@ -275,41 +276,28 @@ static const char *qualname_of(struct tasks *ts, const struct chain_link *link, 
 	return q->text;
 }
 
-/* The code objects of the chain, innermost first, into OUT's frames. */
+/* The frames of the chain, innermost first, into OUT. */
 static int show_chain(struct tasks *ts, const struct chain *chain, struct py_task *out)
 {
 	struct stack *s = &ts->stack;
-	int line, err;
+	uint32_t k;
+	int err;
 
 	s->cnt = 0;
-	for (uint32_t k = chain->last; k != CHAIN_NONE; k = ts->chains.link[k].outer) {
+	for (k = chain->last; k != CHAIN_NONE; k = ts->chains.link[k].outer) {
 		const struct chain_link *link = &ts->chains.link[k];
 
 		s->frame[s->cnt++] = (struct stack_frame){ link->frame, link->code, link->instr };
 	}
-	if (!s->cnt)
-		return 0;
-	err = code_cache__load(ts->codes, s, ts->code);
-	if (err)
+	err = frames__show(ts->codes, s, ts->code, ts->arena, &out->frame, &out->note);
+	if (err || !out->frame)
 		return err;
-	out->frame = arena__alloc(ts->arena, s->cnt * sizeof(*out->frame));
-	if (!out->frame)
-		return 0;
 	out->nframes = s->cnt;
-	for (size_t i = 0, k = chain->last; i < s->cnt; i++, k = ts->chains.link[k].outer) {
-		struct py_frame *f = &out->frame[i];
-		const struct code *c = ts->code[i];
-
-		*f = (struct py_frame){ .file = "?", .name = "?", .addr = s->frame[i].addr };
-		if (!c) {
-			out->note = "incomplete: a frame has no code object";
-			continue;
-		}
-		line = code__line(ts->codes, c, s->frame[i].instr);
-		f->file = arena__str(ts->arena, c->file);
-		f->name = qualname_of(ts, &ts->chains.link[k], arena__str(ts->arena, c->name));
-		f->line = line > 0 ? line : 0;
-	}
+	k = chain->last;
+	for (size_t i = 0; i < s->cnt; i++, k = ts->chains.link[k].outer)
+		if (ts->code[i])
+			out->frame[i].name =
+				qualname_of(ts, &ts->chains.link[k], out->frame[i].name);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "proc/syscall.h"
 #include "proc/task.h"
 #include "py/code.h"
+#include "py/greenlets.h"
 #include "py/interp.h"
 #include "py/locals.h"
 #include "py/moment.h"
@@ -40,7 +41,8 @@ struct walker {
 	struct code_cache *codes;
 	struct thread_names *names;
 	struct tasks *tasks;
-	struct locals *locals; /* made when they are asked for */
+	struct locals *locals; /* made when they are asked for, */
+	struct greenlets *greenlets; /* and so are these */
 	struct thread_refs refs;
 	struct pywalk_layout layout;
 	uint64_t main_interp;
@@ -84,6 +86,7 @@ void walker__free(struct walker *w)
 		return;
 	free(w->tids);
 	locals__free(w->locals);
+	greenlets__free(w->greenlets);
 	thread_refs__free(&w->refs);
 	thread_names__free(w->names);
 	tasks__free(w->tasks);
@@ -434,6 +437,28 @@ static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena
 	}
 }
 
+/* ---- greenlets ------------------------------------------------------------------------------- */
+
+/* Only their own thread switches to them. */
+static int load_greenlets(struct walker *w, struct arena *arena, struct py_snapshot *snap)
+{
+	int err;
+
+	if (!w->greenlets)
+		w->greenlets = greenlets__new(w->target);
+	if (!w->greenlets)
+		return -ENOMEM;
+	err = greenlets__load(w->greenlets, w->codes, &w->refs, arena, snap);
+	for (size_t i = 0; !err && i < snap->nthreads; i++) {
+		bool still = still_stands(w, &snap->thread[i]);
+
+		for (size_t k = 0; k < snap->ngreenlets; k++)
+			if (snap->greenlet[k].thread == i)
+				snap->greenlet[k].exact = still && !*snap->greenlet[k].note;
+	}
+	return err;
+}
+
 /* ---- all threads ----------------------------------------------------------------------------- */
 
 static const char *comm_of(const struct walker *w, struct arena *arena, pid_t tid)
@@ -511,6 +536,9 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 	out->tasks_note = "";
 	if (opts && opts->tasks != PY_TASKS_NONE)
 		err = load_tasks(w, opts->tasks, arena, out);
+	out->greenlets_note = "";
+	if (!err && opts && opts->greenlets)
+		err = load_greenlets(w, arena, out);
 	if (err)
 		return err;
 	if (w->want_locals && !out->note[0])

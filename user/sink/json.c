@@ -384,22 +384,52 @@ static json_t *dump_tasks(const struct sink_style *style, const struct report_du
 	return out;
 }
 
+static json_t *greenlet(const struct sink_style *style, const struct report_greenlet *g,
+			size_t *budget)
+{
+	const struct report_thread chain = { .frame = g->frame, .nframes = g->nframes };
+	size_t shown = format_frames(&chain, budget);
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "type", text(g->type), "count",
+			 count(g->count), "thread", known_text(g->thread), "tid", known_tid(g->tid),
+			 "exact", g->exact, "note", text(g->note), "cut",
+			 count(g->cut + g->nframes - shown), "frames",
+			 frames(style, &chain, shown));
+}
+
+static json_t *dump_greenlets(const struct sink_style *style, const struct report_dump *r)
+{
+	size_t budget = FORMAT_MAX_FRAME_BYTES;
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < r->ngreenlets && out; i++)
+		out = append(out, greenlet(style, &r->greenlet_list[i], &budget));
+	return out;
+}
+
 /* {"time":"...","severity":"INFO","message":"Dump","additional_info":{"pid":"1234"},
  *  "dump":{"python":"CPython 3.11.7","note":"","cmdline":[...],
  *	"threads":[{"name":"MainThread","tid":1234,...,"task":"main","frames":[...]}],
  *	"tasks":[{"name":"main","library":"asyncio","state":"running","count":1,"current":true,
  *		"exact":true,"parent":null,"thread":"MainThread","tid":1234,"waits_for":null,
- *		"note":"","cut":0,"frames":[...]}],"tasks_found":1,"tasks_note":""}} */
+ *		"note":"","cut":0,"frames":[...]}],"tasks_found":1,"tasks_note":"",
+ *	"greenlets":[{"type":"greenlet","count":1,"thread":"MainThread","tid":1234,"exact":true,
+ *		"note":"","cut":0,"frames":[...]}],"greenlets_found":1,"greenlets_note":""}} */
 static void json_dump(struct strbuf *out, const struct sink_style *style,
 		      const struct report_dump *r)
 {
-	add_line(out, json_pack("{s:o, s:s, s:s, s:{s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
-				"time", rfc3339(r->wall_ns), "severity", "INFO", "message", "Dump",
-				"additional_info", "pid", pid_text(r->pid), "dump", "python",
-				text(r->python), "note", text(r->note), "cmdline",
-				cmdline(r->cmdline, r->ncmdline), "threads", dump_threads(style, r),
-				"tasks", dump_tasks(style, r), "tasks_found", count(r->tasks_found),
-				"tasks_note", text(r->tasks_note ? r->tasks_note : "")));
+	add_line(
+		out,
+		json_pack(
+			"{s:o, s:s, s:s, s:{s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
+			"time", rfc3339(r->wall_ns), "severity", "INFO", "message", "Dump",
+			"additional_info", "pid", pid_text(r->pid), "dump", "python",
+			text(r->python), "note", text(r->note), "cmdline",
+			cmdline(r->cmdline, r->ncmdline), "threads", dump_threads(style, r),
+			"tasks", dump_tasks(style, r), "tasks_found", count(r->tasks_found),
+			"tasks_note", text(r->tasks_note ? r->tasks_note : ""), "greenlets",
+			dump_greenlets(style, r), "greenlets_found", count(r->greenlets_found),
+			"greenlets_note", text(r->greenlets_note ? r->greenlets_note : "")));
 }
 
 const struct sink_format sink_json = {

@@ -505,6 +505,60 @@ static void add_tasks(struct page *p, const struct report_dump *r)
 	}
 }
 
+/* ---- greenlets ------------------------------------------------------------------------------- */
+
+/*
+ *     greenlet and 9 more (in MainThread)
+ *         work (/srv/billing/worker.py:12)
+ *       > wait (/srv/billing/worker.py:31)
+ */
+static void add_greenlet(struct page *p, const struct report_greenlet *g)
+{
+	const struct report_thread chain = { .frame = g->frame, .nframes = g->nframes };
+	size_t shown = format_frames(&chain, &p->budget), cut = g->cut + g->nframes - shown;
+
+	strbuf_adds(p->out, "    ");
+	paint_begin(p, PAINT_TITLE);
+	add_text(p, g->type);
+	paint_end(p);
+	if (g->count > 1)
+		strbuf_addf(p->out, " and %zu more", g->count - 1);
+	if (*g->thread) {
+		strbuf_adds(p->out, " (in ");
+		add_text(p, g->thread);
+		strbuf_addc(p->out, ')');
+	}
+	strbuf_addc(p->out, '\n');
+	if (cut)
+		strbuf_addf(p->out, "        ... %zu outer frame%s not shown\n", cut,
+			    cut == 1 ? " is" : "s are");
+	for (size_t i = shown; i-- > 0;)
+		add_frame(p, &g->frame[i], i == 0, false);
+	if (*g->note) {
+		strbuf_adds(p->out, "      (");
+		add_text(p, g->note);
+		strbuf_adds(p->out, ")\n");
+	}
+}
+
+static void add_greenlets(struct page *p, const struct report_dump *r)
+{
+	char title[64];
+
+	if (!r->ngreenlets && (!r->greenlets_note || !*r->greenlets_note))
+		return;
+	snprintf(title, sizeof(title), "%zu suspended greenlet%s", r->greenlets_found,
+		 r->greenlets_found == 1 ? "" : "s");
+	add_title(p, PAINT_FAINT, title);
+	for (size_t i = 0; i < r->ngreenlets; i++)
+		add_greenlet(p, &r->greenlet_list[i]);
+	if (*r->greenlets_note) {
+		strbuf_adds(p->out, "      (");
+		add_text(p, r->greenlets_note);
+		strbuf_adds(p->out, ")\n");
+	}
+}
+
 /* ---- a dump ---------------------------------------------------------------------------------- */
 
 #define MAX_NAMES 8 /* of threads in one line */
@@ -633,6 +687,7 @@ static void text_dump(struct strbuf *out, const struct sink_style *style,
 	add_title(&page, PAINT_FAINT, title);
 	add_lineup(&page, r);
 	add_tasks(&page, r);
+	add_greenlets(&page, r);
 	strbuf_addc(out, '\n');
 }
 

@@ -75,6 +75,19 @@ struct report_task {
 	size_t nframes;
 };
 
+/* A suspended greenlet, or several with the same stack. */
+struct report_greenlet {
+	const char *type; /* name of its class */
+	size_t count;
+	const char *thread; /* that it belongs to, "" = not known */
+	pid_t tid; /* likewise, 0 = not known */
+	bool exact; /* its thread stood still while it was read */
+	const char *note;
+	const struct report_frame *frame; /* innermost first */
+	size_t nframes;
+	size_t cut; /* frames left out at the outer end */
+};
+
 enum report_event {
 	REPORT_DETECTED,
 	REPORT_CONTINUES,
@@ -169,6 +182,10 @@ struct report_dump {
 	size_t ntasks;
 	size_t tasks_found; /* more than ntasks where some look the same */
 	const char *tasks_note; /* "" or what is missing of them; NULL without tasks */
+	const struct report_greenlet *greenlet_list; /* those that there are most of first */
+	size_t ngreenlets;
+	size_t greenlets_found; /* more than ngreenlets where some look the same */
+	const char *greenlets_note; /* "" or what is missing of them; NULL without greenlets */
 };
 
 #endif

@@ -167,6 +167,27 @@ static void fill_task(struct report_task *out, struct report_frame *frame,
 	};
 }
 
+/* Likewise. */
+static void fill_greenlet(struct report_greenlet *out, struct report_frame *frame,
+			  const struct py_snapshot *snap, const struct py_greenlet *g)
+{
+	const struct py_thread *th = g->thread < snap->nthreads ? &snap->thread[g->thread] : NULL;
+
+	for (size_t i = 0; i < g->nframes; i++)
+		fill_frame(&frame[i], NULL, &g->frame[i]);
+	*out = (struct report_greenlet){
+		.type = g->type,
+		.count = g->count,
+		.thread = th ? th->name : "",
+		.tid = th ? th->tid : 0,
+		.exact = g->exact,
+		.note = g->note,
+		.frame = frame,
+		.nframes = g->nframes,
+		.cut = g->cut,
+	};
+}
+
 static size_t count_frames(const struct py_snapshot *snap)
 {
 	size_t n = 0;
@@ -175,6 +196,8 @@ static size_t count_frames(const struct py_snapshot *snap)
 		n += snap->thread[i].nframes;
 	for (size_t i = 0; i < snap->ntasks; i++)
 		n += snap->task[i].nframes;
+	for (size_t i = 0; i < snap->ngreenlets; i++)
+		n += snap->greenlet[i].nframes;
 	return n;
 }
 
@@ -193,9 +216,10 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 	r->thread = calloc(snap->nthreads, sizeof(*r->thread));
 	r->wait = calloc(snap->nthreads, sizeof(*r->wait));
 	r->task = calloc(snap->ntasks ? snap->ntasks : 1, sizeof(*r->task));
+	r->greenlet = calloc(snap->ngreenlets ? snap->ngreenlets : 1, sizeof(*r->greenlet));
 	r->frame = calloc(nframes ? nframes : 1, sizeof(*r->frame));
 	r->local = calloc(nlocals ? nlocals : 1, sizeof(*r->local));
-	if (!r->thread || !r->wait || !r->task || !r->frame || !r->local) {
+	if (!r->thread || !r->wait || !r->task || !r->greenlet || !r->frame || !r->local) {
 		resolved__free(r);
 		return -ENOMEM;
 	}
@@ -221,7 +245,12 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 		fill_task(&r->task[i], r->frame + at, snap, &snap->task[i]);
 		at += snap->task[i].nframes;
 	}
+	for (size_t i = 0; i < snap->ngreenlets; i++) {
+		fill_greenlet(&r->greenlet[i], r->frame + at, snap, &snap->greenlet[i]);
+		at += snap->greenlet[i].nframes;
+	}
 	r->ntasks = snap->ntasks;
+	r->ngreenlets = snap->ngreenlets;
 	r->nthreads = n;
 	r->exact &= r->nresponsible > 0;
 	return 0;
@@ -229,6 +258,7 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 
 void resolved__free(struct resolved *r)
 {
+	free(r->greenlet);
 	free(r->task);
 	free(r->thread);
 	free(r->wait);

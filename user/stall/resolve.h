@@ -34,11 +34,13 @@ struct resolved_wait {
 struct resolved {
 	struct report_thread *thread;
 	struct resolved_wait *wait; /* of each thread */
-	struct report_frame *frame; /* of all threads and tasks, one allocation */
+	struct report_frame *frame; /* of all of them, one allocation */
 	struct report_local *local; /* of all frames, likewise */
 	size_t nthreads;
 	struct report_task *task;
 	size_t ntasks;
+	struct report_greenlet *greenlet;
+	size_t ngreenlets;
 	size_t nresponsible; /* they come first */
 	bool exact; /* there is a responsible thread, and all their stacks are exact */
 };
