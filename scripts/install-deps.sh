@@ -22,12 +22,12 @@ pypi="trio perpetuo jsonschema uvloop gevent tornado"
 # Trio that is read, and what is compiled for each version.
 folders="
 trio-0.22 3.9 trio==0.22.2 exceptiongroup typing_extensions
-3.9 3.9 greenlet gevent
+3.9 3.9 greenlet gevent uvloop
 3.10 3.10 greenlet
 3.11 3.11 greenlet gevent
 3.12 3.12 greenlet
 3.13 3.13 greenlet gevent
-3.14 3.14 greenlet gevent
+3.14 3.14 greenlet gevent uvloop
 3.15 3.15 greenlet
 "
 tries=3

@@ -143,7 +143,10 @@ choose()
 		3.9 | 3.10 | 3.11) cases+=("$1 asyncio idle $2") ;;
 		*) cases+=("$1 eager idle $2") ;;
 		esac
-		if [ -n "$trio" ]; then cases+=("$1 trio block $2 $trio" "$1 trio idle $2 $trio"); fi
+		if [ -n "$trio" ]; then
+			cases+=("$1 trio block $2 $trio" "$1 trio idle $2 $trio" "$1 guest idle $2 $trio")
+		fi
+		if [ -d "$(packages "$1")/uvloop" ]; then cases+=("$1 uvloop block $2 $(packages "$1")"); fi
 	else
 		cases+=("$1 asyncio idle $2")
 		if [ -n "$trio" ]; then cases+=("$1 trio block $2 $trio"); fi

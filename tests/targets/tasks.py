@@ -3,7 +3,7 @@
 
     tasks.py LIBRARY MODE TRUTH [COUNT]
 
-LIBRARY is asyncio, uvloop, eager (asyncio with eager tasks) or trio; MODE is block (a coroutine
+LIBRARY is asyncio, uvloop, eager (asyncio with eager tasks), trio or guest (Trio in asyncio); MODE is block (a coroutine
 blocks its loop) or idle (all wait). Writes a JSON object into TRUTH, prints "ready" and stays. With
 COUNT there are so many tasks that look the same, and no truth about them.
 """
@@ -203,8 +203,7 @@ async def asyncio_main(prefix):
 def run_asyncio(prefix):
     if library == "uvloop":
         import uvloop
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(asyncio_main(prefix))
+        uvloop.new_event_loop().run_until_complete(asyncio_main(prefix))
     else:
         asyncio.run(asyncio_main(prefix))
 
@@ -262,10 +261,22 @@ def run_trio():
                 time.sleep(LONG)
             await trio.sleep(LONG)
 
-    trio.run(main)
+    async def host():
+        loop = asyncio.get_running_loop()
+        asyncio.current_task().set_name("<host>")
+        over = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            main, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=over.set_result,
+            host_uses_signal_set_wakeup_fd=True)
+        await over
+
+    if library == "guest":
+        asyncio.run(host())
+    else:
+        trio.run(main)
 
 
-if library == "trio":
+if library in ("trio", "guest"):
     threading.Thread(target=run_trio, name="trio", daemon=True).start()
     written.acquire()
 else:

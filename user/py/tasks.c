@@ -108,7 +108,7 @@ static int list(struct tasks *ts, enum py_tasks which, const struct thread_refs 
 		return err ? err : trio__list_running(t, ts->kinds, ts->snap, &ts->set);
 	}
 	err = asyncio__list(ts->asyncio, refs, &ts->set);
-	return err ? err : trio__list(t, ts->kinds, ts->snap, &ts->set);
+	return err ? err : trio__list(t, ts->kinds, ts->snap, refs, &ts->set);
 }
 
 /* Tasks that are done may live on, as long as somebody keeps them. */

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "py/collection.h"
+#include "py/trio_context.h"
 #include "py/variable.h"
 
 #define FILE_OF_RUN "trio/_core/_run.py"
@@ -31,7 +32,7 @@ static bool is_function(const struct py_frame *f, const char *name)
 	return f->addr && !strcmp(f->name, name) && ends_with(f->file, FILE_OF_RUN);
 }
 
-/* run() has it while the runner lives; guest mode has it only while it takes a turn. */
+/* run() has it while the runner lives; a guest of another loop only while it takes a turn. */
 static bool has_runner(const struct py_frame *f)
 {
 	return is_function(f, "run") || is_function(f, "unrolled_run");
@@ -159,32 +160,58 @@ static int take_runner(const struct py_target *t, struct kinds *kinds, uint64_t 
 	return err;
 }
 
-int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_snapshot *snap,
-	       struct taskset *set)
-{
-	uint64_t seen[MAX_RUNNERS], runner;
-	size_t nseen = 0, n;
-	int err = 0;
+/* Runners, each once. */
+struct runners {
+	struct trio_context runner[MAX_RUNNERS];
+	size_t cnt;
+};
 
+static void add_runner(struct runners *all, uint64_t runner, size_t thread)
+{
+	for (size_t i = 0; i < all->cnt; i++)
+		if (all->runner[i].runner == runner)
+			return;
+	if (all->cnt < MAX_RUNNERS)
+		all->runner[all->cnt++] = (struct trio_context){ runner, thread };
+}
+
+/* Those on stacks, whose threads are known for sure, then guests. */
+static int find_runners(const struct py_target *t, struct kinds *kinds,
+			const struct py_snapshot *snap, const struct thread_refs *refs,
+			struct runners *all)
+{
+	struct trio_context context[MAX_RUNNERS];
+	uint64_t runner;
+	size_t cnt;
+	int err;
+
+	all->cnt = 0;
 	for (size_t i = 0; i < snap->nthreads; i++) {
-		for (size_t k = 0; k < snap->thread[i].nframes && nseen < MAX_RUNNERS; k++) {
+		for (size_t k = 0; k < snap->thread[i].nframes; k++) {
 			const struct py_frame *f = &snap->thread[i].frame[k];
 
-			if (!has_runner(f) || variable__read(t, kinds, f->addr, "runner", &runner))
-				continue;
-			for (n = 0; n < nseen && seen[n] != runner; n++)
-				;
-			if (n < nseen)
-				continue;
-			seen[nseen++] = runner;
-			err = take_runner(t, kinds, runner, i, set);
-			if (is_final(err))
-				return err;
-			if (err && err != -E2BIG)
-				set->note = "incomplete: Trio's tasks changed while they were read";
+			if (has_runner(f) && !variable__read(t, kinds, f->addr, "runner", &runner))
+				add_runner(all, runner, i);
 		}
 	}
-	return 0;
+	err = trio_contexts__find(t, kinds, refs, context, MAX_RUNNERS, &cnt);
+	for (size_t i = 0; !err && i < cnt; i++)
+		add_runner(all, context[i].runner, context[i].thread);
+	return err;
+}
+
+int trio__list(const struct py_target *t, struct kinds *kinds, const struct py_snapshot *snap,
+	       const struct thread_refs *refs, struct taskset *set)
+{
+	struct runners all;
+	int err = find_runners(t, kinds, snap, refs, &all);
+
+	for (size_t i = 0; !is_final(err) && i < all.cnt; i++) {
+		err = take_runner(t, kinds, all.runner[i].runner, all.runner[i].thread, set);
+		if (err && !is_final(err) && err != -E2BIG)
+			set->note = "incomplete: Trio's tasks changed while they were read";
+	}
+	return is_final(err) ? err : 0;
 }
 
 int trio__list_running(const struct py_target *t, struct kinds *kinds,

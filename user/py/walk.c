@@ -376,8 +376,14 @@ static bool still_stands(const struct walker *w, const struct py_thread *th)
 	return now.off && now.switches == th->switches;
 }
 
-static bool runs_a_loop(const struct py_thread *th)
+/* Loops in C (uvloop's) have no frames, but tasks. */
+static bool runs_a_loop(const struct py_snapshot *snap, size_t thread)
 {
+	const struct py_thread *th = &snap->thread[thread];
+
+	for (size_t i = 0; i < snap->ntasks; i++)
+		if (snap->task[i].thread == thread)
+			return true;
 	for (size_t i = 0; i < th->nframes; i++)
 		if (tasks__is_loop_frame(&th->frame[i]))
 			return true;
@@ -396,7 +402,7 @@ static size_t judge_tasks(struct walker *w, struct py_snapshot *snap)
 		struct py_thread *th = &snap->thread[i];
 		bool still;
 
-		if (!runs_a_loop(th))
+		if (!runs_a_loop(snap, i))
 			continue;
 		still = still_stands(w, th);
 		moved += !still && th->state != PY_RUNNING;
@@ -426,7 +432,7 @@ static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena
 		for (size_t k = 0; k < snap->nthreads; k++) {
 			struct py_thread *th = &snap->thread[k];
 
-			if (!runs_a_loop(th) || th->state == PY_RUNNING || still_stands(w, th))
+			if (!runs_a_loop(snap, k) || th->state == PY_RUNNING || still_stands(w, th))
 				continue;
 			th->exact = false;
 			th->note = "";
