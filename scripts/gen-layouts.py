@@ -126,7 +126,7 @@ FIELDS = {
 
 # What is no offset, or of no struct of CPython.
 BEHAVIOUR = {
-    "ts.pthread_tid", "ts.native_id_of_creator", "frame.mark_val", "frame.gen_owner", "frame.shim_owner",
+    "ts.native_id_of_creator", "frame.mark_val", "frame.gen_owner", "frame.shim_owner",
     "frame.code_tag", "frame.step", "code.lines", "str.interned_bits", "attributes.kind",
     "attributes.before", "locals.tag_mask", "gen.created", "gen.running", "gen.suspended", "gen.awaiting",
     "gen.locked", "gen.below", "gen.top_is_pointer", "gen.frame_is_pointer", "gen.yield_from",
