@@ -101,7 +101,7 @@ int bpf_loop__set(struct source *s, uint32_t proc, const struct source_loop *loo
 {
 	struct loop_table *t = &s->loops[proc];
 	struct loop_thread *th = find(t, loop->tid);
-	uint64_t idle = 0;
+	__u64 idle = 0;
 	int ret;
 
 	if (!th) {
