@@ -10,9 +10,10 @@
 
 #include "base/clock.h"
 #include "debug_offsets.h"
+#include "proc/maps.h"
+#include "py/redact.h"
 #include "py/walk.h"
 
-#define NO_PID 0x7ffffff0 /* above any pid_max: no thread of it exists */
 #define NOT_MAPPED (1ull << 60)
 #define TIMEOUT_NS (10 * NSEC_PER_MSEC)
 
@@ -73,25 +74,14 @@ static int choose(uint8_t which, struct py_layout *l)
 	return py_layout__choose(build[which].hex, 0, &head, l, NULL);
 }
 
-static int capture(void *ctx, pid_t tid, uint64_t tstate, const struct pywalk_layout *layout,
-		   struct pywalk_record *out)
-{
-	const struct ring *ring = ctx;
-
-	(void)tid;
-	(void)layout;
-	ring_copy(ring, 0, (uint8_t *)out, sizeof(*out));
-	out->tstate = tstate;
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct ring ring = { data + 1, len - 1 };
-	struct py_walk_opts opts = { .capture = capture,
-				     .capture_ctx = &ring,
-				     .tasks = PY_TASKS_ALL };
-	struct py_target t = { .pid = NO_PID, .runtime = 0 };
+	static const struct maps none;
+	/* a recording: its threads stand still, so that their stacks and variables are read */
+	struct py_target t = { .pid = 0, .recorded = &none };
+	struct py_walk_opts opts = { .tasks = PY_TASKS_ALL };
+	struct redact *redact = NULL;
 	struct py_snapshot snap = { .note = "" };
 	struct arena arena = { 0 };
 	struct walk_test test;
@@ -101,8 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	/* a type that the input can name: its own first word */
 	memcpy(&t.code_type, ring.data, sizeof(t.code_type));
-	if (mem__from_ops(&ring_ops, &ring, &t.mem))
+	if (redact__new(NULL, 0, false, &redact, NULL) || mem__from_ops(&ring_ops, &ring, &t.mem))
 		abort();
+	opts.locals = redact;
 	w = walker__new(&t);
 	if (!w)
 		abort();
@@ -116,5 +107,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	arena__free(&arena);
 	walker__free(w);
 	mem__free(t.mem);
+	redact__free(redact);
 	return 0;
 }
