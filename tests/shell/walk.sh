@@ -57,7 +57,7 @@ cells()
 	}' "$tmp/told" "$tmp/seen" >>"$tmp/cells"
 }
 
-# The table of all versions and cases: frames compared, each with function, file and line.
+# The table of all versions and cases: frames compared, each with function, file, line and columns.
 table()
 {
 	awk -F'\t' '

@@ -6,9 +6,10 @@
 writes into TRUTH, separated by tabs, of each thread but the first a line
 
     thread  ident  name  tid
-    frame   ident  name  position  function  file  line         innermost first
+    frame   ident  name  position  function  file  line  end_line  column  end_column
 
-prints "ready" and sleeps. A thread is called after its shape.
+(innermost first; "?" where the version has no such thing), prints "ready" and sleeps. A thread is
+called after its shape.
 """
 import contextlib
 import ctypes
@@ -248,6 +249,15 @@ def sanitised(text):
     return "".join(c if c.isprintable() or ord(c) > 0xFFFF else "\\x%02x" % ord(c) for c in text)
 
 
+def place(frame):
+    """Where the piece of source ends that runs, and its columns (3.11)."""
+    code = frame.f_code
+    if not hasattr(code, "co_positions"):
+        return "?", "?", "?"
+    _, end_line, column, end_column = list(code.co_positions())[frame.f_lasti // 2]
+    return tuple("?" if n is None else n for n in (end_line, column, end_column))
+
+
 def truth(out):
     threads = {t.ident: t for t in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
@@ -259,7 +269,7 @@ def truth(out):
         while frame:
             code = frame.f_code
             name = getattr(code, "co_qualname", code.co_name)  # 3.11
-            fields = ("frame", ident, thread.name, position, name, code.co_filename, frame.f_lineno)
+            fields = ("frame", ident, thread.name, position, name, code.co_filename, frame.f_lineno, *place(frame))
             print(*(sanitised(str(f)) for f in fields), sep="\t", file=out)
             position += 1
             frame = frame.f_back

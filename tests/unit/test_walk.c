@@ -42,9 +42,23 @@ static struct py_snapshot *walk_or_die(struct python *py)
 	return snap;
 }
 
+static void print_frame(const struct py_thread *t, size_t k)
+{
+	const struct py_frame *f = &t->frame[k];
+	const struct line_place *p = &f->place;
+
+	printf("frame\t%" PRIu64 "\t%s\t%zu\t%s\t%s\t%d", t->ident, t->name, k, f->name, f->file,
+	       f->line);
+	if (p->end_line)
+		printf("\t%d\t%d\t%d\n", p->end_line, p->column, p->end_column);
+	else
+		printf("\t?\t?\t?\n");
+}
+
 /*
  * thread	ident	tid	name	state	holds_gil	exact	frames	cut	note
- * frame	ident	name	position	function	file	line
+ * frame	ident	name	position	function	file	line	end_line
+ * column end_column
  */
 static int print_walk(const char *pid)
 {
@@ -58,8 +72,7 @@ static int print_walk(const char *pid)
 		printf("thread\t%" PRIu64 "\t%d\t%s\t%d\t%d\t%d\t%zu\t%zu\t%s\n", t->ident, t->tid,
 		       t->name, t->state, t->holds_gil, t->exact, t->nframes, t->cut, t->note);
 		for (size_t k = 0; k < t->nframes; k++)
-			printf("frame\t%" PRIu64 "\t%s\t%zu\t%s\t%s\t%d\n", t->ident, t->name, k,
-			       t->frame[k].name, t->frame[k].file, t->frame[k].line);
+			print_frame(t, k);
 	}
 	py_snapshot__free(snap);
 	python__free(py);
