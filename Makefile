@@ -83,7 +83,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(O)/%.o)
 LIB := $(if $(LIB_OBJ),$(O)/libperpetuo.a)
 LOADER := $(if $(wildcard user/main.c),$(O)/perpetuo-bpf)
 
-BPF_SRC := $(wildcard bpf/*.bpf.c)
+BPF_SRC := bpf/core.bpf.c $(filter-out bpf/core.bpf.c,$(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:%.c=$(O)/%.o)
 SKEL := $(if $(BPF_SRC),$(O)/perpetuo.skel.h)
 GENERATED := $(SKEL) $(O)/syscall_names.h

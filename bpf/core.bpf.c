@@ -2,8 +2,8 @@
 /*
  * core.bpf.c - the maps that several programs use.
  *
- * In a file of its own that comes first in the alphabet, and so first when the objects are linked:
- * the linker of libbpf 1.1 leaves the BTF offset of a map at 0 when it meets a use before the
+ * In a file of its own that comes first when the objects are linked (the Makefile sees to it): the
+ * linker of libbpf 1.1 leaves the BTF offset of a map at 0 when it meets a use before the
  * definition, and the loader then does not find it.
  */
 #include "bpf/core.bpf.h"

@@ -261,24 +261,24 @@ __noinline int gil_switch(u32 proc, u32 voluntary)
 		where = where_is(t, futex_of(task), &gil);
 	waits = where == GIL_WAITS || where == GIL_DROPPED;
 	if (!waits && !READ_ONCE(t->open))
-		return 0;
+		return waits;
 	tid = task->pid;
 	th = find(t, tid);
 	if (th && READ_ONCE(th->left))
-		return 0;
+		return waits;
 	if (!th) {
 		if (!waits)
 			return 0;
 		th = claim(t, tid);
 		if (!th)
-			return 0;
+			return waits;
 		th->nr = thread_nr(task);
 	}
 	if (waits || th->wait.since)
 		observe_thread(p, t, th, task, waits ? gil : 0, where, 0);
 	if (!th->wait.since && !READ_ONCE(th->wait.past.since) && !READ_ONCE(th->wait.told))
 		release(t, th);
-	return 0;
+	return waits;
 }
 
 /* Who got the GIL and then computes, alone, may not leave its CPU for long. */

@@ -6,7 +6,7 @@
 
 #include "bpf/core.bpf.h"
 
-/* It leaves its CPU, by its own will or not. */
+/* It leaves its CPU, by its own will or not. Not 0: to wait for a GIL. */
 int gil_switch(u32 proc, u32 voluntary);
 
 /* A tick interrupts it. */

@@ -3,6 +3,7 @@
  * life.bpf.c - a process that executes another program or ends is dropped at once: its words stay
  * where they were, but mean nothing any more.
  */
+#include "bpf/account.bpf.h"
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
 #include "bpf/loop.bpf.h"
@@ -95,6 +96,7 @@ int BPF_PROG(life_exit, struct task_struct *task)
 			gil_exit(PROC_INDEX(p->handle));
 		if (READ_ONCE(p->loops))
 			loop_exit(PROC_INDEX(p->handle));
+		account_exit();
 		return 0;
 	}
 	WRITE_ONCE(p->live, 0);

@@ -7,6 +7,7 @@
  * is allocated, no timer is touched and nothing is sent: a reading is stored, and the deadline
  * timer (judge.bpf.c) looks at it.
  */
+#include "bpf/account.bpf.h"
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
 #include "bpf/loop.bpf.h"
@@ -135,7 +136,7 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
 {
 	struct proc *p = watched(prev);
-	u32 state;
+	u32 state, off;
 
 	if (!p)
 		return 0;
@@ -147,15 +148,19 @@ int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
 	WRITE_ONCE(p->last_task, (u64)prev);
 	if (!p->tgid)
 		p->tgid = prev->tgid;
-	if (is_held(prev, state))
+	off = preempt || !state ? ACCOUNT_READY : ACCOUNT_CALL;
+	if (is_held(prev, state)) {
+		off = ACCOUNT_STOPPED;
 		pause_begin(p, bpf_ktime_get_ns() + p->clock_off);
-	else if (READ_ONCE(p->pause.since))
+	} else if (READ_ONCE(p->pause.since)) {
 		pause_end(p, bpf_ktime_get_ns() + p->clock_off);
+	}
 	observe(p);
-	if (READ_ONCE(p->gils))
-		gil_switch(PROC_INDEX(p->handle), !preempt && state);
+	if (READ_ONCE(p->gils) && gil_switch(PROC_INDEX(p->handle), !preempt && state))
+		off = ACCOUNT_GIL;
 	if (READ_ONCE(p->loops))
 		loop_switch(PROC_INDEX(p->handle), !preempt && state);
+	account_switch(p->handle, off);
 	return 0;
 }
 
@@ -174,6 +179,7 @@ static __always_inline void tick(void)
 		gil_tick(PROC_INDEX(p->handle));
 	if (READ_ONCE(p->loops))
 		loop_tick(PROC_INDEX(p->handle));
+	account_tick(p->handle);
 }
 
 /* Where the loader may not open an event on a single thread, its stack is taken here, too. */

@@ -76,6 +76,7 @@ static void bpf_free(struct source *s)
 	bpf_table__close(s);
 	bpf_gil__close(s);
 	bpf_loop__close(s);
+	bpf_account__close(s);
 	ring_buffer__free(s->events);
 	ring_buffer__free(s->stacks);
 	if (s->epoll_fd >= 0)
@@ -84,10 +85,22 @@ static void bpf_free(struct source *s)
 	free(s);
 }
 
+/* Stalls begin so long before they are told: where the time went must be known that far back. */
+static uint64_t account_reach(const struct source *s)
+{
+	uint64_t slot = thresholds__floor(s->opts.thresholds, "slot");
+	uint64_t gil = thresholds__of(s->opts.thresholds, "gil", SOURCE_GIL_NAME);
+	uint64_t loop = thresholds__floor(s->opts.thresholds, "loop");
+	uint64_t most = slot > gil ? slot : gil;
+
+	return most > loop ? most : loop;
+}
+
 /* Everything that must be decided before the load. */
 static int configure(struct source *s, struct err *err)
 {
 	uint32_t segments = s->opts.max_procs * 2;
+	uint32_t threads = bpf_account__size(s->opts.max_procs);
 	struct perpetuo *skel = s->skel;
 
 	if (segments < MIN_SEGMENTS)
@@ -102,6 +115,8 @@ static int configure(struct source *s, struct err *err)
 	skel->rodata->tick_gap_ns = s->tick_ns;
 	skel->rodata->segment_cnt = segments;
 	skel->rodata->proc_cnt = s->opts.max_procs;
+	skel->rodata->account_cnt = threads;
+	skel->rodata->account_gap_ns = account_reach(s) / ACCOUNT_GAPS;
 	bpf_program__set_autoload(skel->progs.slots_tick, s->perf);
 	bpf_program__set_autoload(skel->progs.pywalk_once, s->perf);
 	bpf_program__set_autoload(skel->progs.gil_touched, s->perf);
@@ -109,7 +124,9 @@ static int configure(struct source *s, struct err *err)
 	if (bpf_map__set_max_entries(skel->maps.segments, segments) ||
 	    bpf_map__set_max_entries(skel->maps.procs, s->opts.max_procs) ||
 	    bpf_map__set_max_entries(skel->maps.gils, s->opts.max_procs) ||
-	    bpf_map__set_max_entries(skel->maps.loops, s->opts.max_procs))
+	    bpf_map__set_max_entries(skel->maps.loops, s->opts.max_procs) ||
+	    bpf_map__set_max_entries(skel->maps.accounts, threads) ||
+	    bpf_map__set_max_entries(skel->maps.account_rings, threads))
 		return err_set(err, -EINVAL, "cannot set the size of the BPF tables");
 	return 0;
 }
@@ -304,6 +321,8 @@ static int bpf_open(const struct source_opts *opts, source_event_fn fn, void *ct
 	if (!ret)
 		ret = bpf_loop__open(s, err);
 	if (!ret)
+		ret = bpf_account__open(s, err);
+	if (!ret)
 		ret = bpf_walk__open(s, err);
 	if (!ret)
 		ret = attach(s, err);
@@ -426,6 +445,7 @@ const struct source_ops source_bpf = {
 	.set_gils = bpf_gil__set,
 	.watch_loops = bpf_loop__watch,
 	.set_loop = bpf_loop__set,
+	.usage = bpf_account__usage,
 	.fd = bpf_fd,
 	.dispatch = bpf_dispatch,
 	.capture = bpf_walk__capture,

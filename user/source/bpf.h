@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The BPF backend, inside: bpf.c wires and tells, bpf_table.c keeps the tables that the programs
- * read, bpf_gil.c that of the GILs, bpf_loop.c that of event loops, bpf_tick.c has the ticks,
- * bpf_walk.c takes stacks.
+ * read, bpf_gil.c that of the GILs, bpf_loop.c that of event loops, bpf_account.c that of where the
+ * time of threads went, bpf_tick.c has the ticks, bpf_walk.c takes stacks.
  */
 #ifndef PERPETUO_SOURCE_BPF_H
 #define PERPETUO_SOURCE_BPF_H
@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "bpf/account_abi.h"
 #include "bpf/gil_abi.h"
 #include "bpf/loop_abi.h"
 #include "bpf/table_abi.h"
@@ -23,6 +24,7 @@ struct bpf_link;
 struct mem;
 struct perpetuo;
 struct ring_buffer;
+struct usage_view;
 
 struct watched {
 	bool used;
@@ -49,6 +51,13 @@ struct gil_guard {
 	int fd;
 };
 
+/* The threads of all targets, and their points: mapped. */
+struct bpf_account {
+	struct account_thread *thread;
+	const struct account_points *points;
+	uint32_t cnt; /* a power of 2 */
+};
+
 struct source {
 	struct source_opts opts;
 	source_event_fn fn;
@@ -73,6 +82,7 @@ struct source {
 	size_t nguards;
 	struct loop_table *loops; /* mapped: opts.max_procs */
 	size_t loops_len;
+	struct bpf_account account;
 	struct watched *target; /* opts.max_procs */
 	struct ticks ticks;
 
@@ -131,6 +141,13 @@ void bpf_loop__reset(struct source *s, uint32_t proc); /* before the index is us
 int bpf_loop__watch(struct source *s, uint32_t proc, struct err *err);
 int bpf_loop__set(struct source *s, uint32_t proc, const struct source_loop *loop);
 void bpf_loop__event(const struct source *s, const struct event_loop *e, struct source_event *out);
+
+/* bpf_account.c: the table of account_abi.h. */
+uint32_t bpf_account__size(uint32_t max_procs); /* threads in the table */
+int bpf_account__open(struct source *s, struct err *err); /* after the load */
+void bpf_account__close(struct source *s);
+void bpf_account__forget(struct source *s, uint32_t handle); /* of a process */
+int bpf_account__usage(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
 
 /* bpf_tick.c */
 bool ticks_allowed(void); /* may we open a cpu-clock event on a CPU? */

@@ -245,6 +245,7 @@ void bpf_table__remove(struct source *s, uint32_t proc)
 	cnt = segments_of(s, proc, index);
 	drop_segments(s, index, cnt);
 	bpf_gil__drop_guards(s, proc);
+	bpf_account__forget(s, p->handle);
 	watched__clear(t);
 	set_used(s);
 }

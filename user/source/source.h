@@ -25,6 +25,7 @@
 
 struct slot_page_info; /* source/slot.h */
 struct thresholds;
+struct usage_view; /* stall/usage.h */
 
 enum source_event_type {
 	SOURCE_STALL, /* a section has been active for the threshold */
@@ -166,6 +167,13 @@ struct source_ops {
 	 * are in a pid namespace of our own).
 	 */
 	int (*set_loop)(struct source *s, uint32_t proc, const struct source_loop *loop);
+
+	/*
+	 * What is known of where the time of thread TID (in our pid namespace) of PROC went, up to
+	 * now. 0; -ENOENT: nothing, it was not seen leaving a CPU yet; -EAGAIN: it moved at each
+	 * look. NULL if this backend has no such means.
+	 */
+	int (*usage)(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
 
 	/* For epoll: readable when dispatch has something to do. -1 if it needs none. */
 	int (*fd)(const struct source *s);
