@@ -49,6 +49,7 @@ FIELDS = {
     "interp.modules": ["interp.modules"],
     "interp.gil": ["interp.ceval_gil_ptr"],
     "interp.size": ["interp.size"],
+    "gc.collecting": ["interp.gc_collecting"],  # up to 3.12: from the interpreter on
     "gil.last_holder": ["gil.last_holder"],
     "gil.locked": ["gil.locked"],
     "ts.next": ["tstate.next"],
@@ -152,6 +153,8 @@ DEBUG = {
     "interp.id": "interpreter_state.id",
     "interp.next": "interpreter_state.next",
     "interp.threads_head": "interpreter_state.threads_head",
+    "interp.gc": "interpreter_state.gc",
+    "gc.collecting": "gc.collecting",
     "interp.modules": "interpreter_state.imports_modules",
     "interp.gil": "interpreter_state.ceval_gil",
     "gil.locked": "interpreter_state.gil_runtime_state_locked",
@@ -368,7 +371,8 @@ MEMBERS = {
     "runtime": ("_PyRuntimeState", {"interpreters_head": "interpreters.head",
                                     "interpreters_main": "interpreters.main", "gil": "ceval.gil"}),
     "interp": ("PyInterpreterState", {"next": "", "id": "", "threads_head": "threads.head|tstate_head",
-                                      "modules": "imports.modules|modules", "ceval_gil_ptr": "ceval.gil"}),
+                                      "modules": "imports.modules|modules", "gc_collecting": "gc.collecting",
+                                      "ceval_gil_ptr": "ceval.gil"}),
     "gil": ("struct _gil_runtime_state", {"last_holder": "", "locked": ""}),
     "tstate": ("PyThreadState", {k: "" for k in (
         "next", "interp", "frame", "cframe", "current_frame", "thread_id", "native_thread_id",

@@ -182,6 +182,8 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 	s->judge = j;
 	s->value = ev->value;
 	s->start_exact = facts.kind != SLOT_COUNTER;
+	if (facts.thread_ident)
+		s->tid = target__tid(t, (pid_t)facts.hint_tid);
 	/* the backend judges all slots by the least threshold of any name */
 	if (truth == SLOT_STILL && ev->now_ns < s->start_ns + threshold_ns) {
 		j->count.early++;

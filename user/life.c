@@ -13,6 +13,7 @@
 #include "stall/summary.h"
 #include "stall/trail.h"
 #include "target.h"
+#include "why.h"
 
 /* A stopped target is looked at again so often, for whether it goes on. */
 #define STOPPED_RETRY_NS (500 * NSEC_PER_MSEC)
@@ -113,6 +114,7 @@ static int tell(struct life *l, struct target *t, struct stall *s, uint64_t now_
 	struct record r = { .event = REPORT_CONTINUES, .target = t, .stall = s };
 	bool is_new = !s->told, looked = is_new && l->opts.allow;
 	struct looks looks = { 0 };
+	struct why why;
 	int ret = 0;
 
 	if (is_new && !policy__may_tell(l->bench->policy, s, now_ns))
@@ -131,6 +133,7 @@ static int tell(struct life *l, struct target *t, struct stall *s, uint64_t now_
 	if (s->ops->say)
 		s->ops->say(s->judge, t, s, r.duration_ns, &looks);
 	r.note = looks.note.text;
+	r.why = why__tell(l->bench, t, s, &looks, r.reported_ns, &why);
 	ret = write_record(l, &r, is_new, err);
 out:
 	looks__free(&looks);
@@ -190,8 +193,13 @@ static int close_stall(struct life *l, const struct target *t, struct stall *s,
 		.end_exact = end->exact,
 		.note = end->note,
 	};
-	int ret = s->told ? write_record(l, &r, false, err) : 0;
+	struct why why;
+	int ret = 0;
 
+	if (s->told) {
+		r.why = why__tell(l->bench, t, s, NULL, end->ns, &why);
+		ret = write_record(l, &r, false, err);
+	}
 	account(l, s, r.duration_ns);
 	policy__close(l->bench->policy, s);
 	return ret;
@@ -208,9 +216,11 @@ int life__over(struct life *l, const struct target *t, struct stall *s, const ch
 		.duration_ns = since(s->start_ns, end->ns),
 		.note = note,
 	};
+	struct why why;
 	int ret = 0, last;
 
 	if (policy__may_tell(l->bench->policy, s, r.reported_ns)) {
+		r.why = why__tell(l->bench, t, s, NULL, end->ns, &why);
 		r.untold = policy__tell(l->bench->policy, s, r.reported_ns);
 		ret = write_record(l, &r, true, err);
 	}

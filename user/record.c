@@ -26,6 +26,7 @@ void record__report(const struct record *r, struct report_stall *out)
 		.end_exact = r->end_exact,
 		.note = r->note,
 		.gil = s->gil.kind ? &s->gil : NULL,
+		.why = r->why,
 		.rate_limited = r->rate_limited,
 		.suppressed = r->suppressed,
 		.untold = r->untold,

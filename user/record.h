@@ -23,6 +23,7 @@ struct record {
 	uint64_t duration_ns;
 	bool end_exact;
 	const char *note; /* "" or one sentence */
+	const struct report_why *why; /* NULL: not known */
 	const struct resolved *stacks; /* NULL: none */
 	bool still; /* the section was still active after the stacks were taken */
 	bool rate_limited;

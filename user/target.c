@@ -184,18 +184,40 @@ struct python *target__python(struct target *t, struct err *err)
 	return NULL;
 }
 
-bool target__has_thread(const struct target *t, pid_t ns_tid)
+static int find_thread(const struct target *t, pid_t ns_tid, pid_t *tid)
 {
 	struct task_list list = { 0 };
 	struct task_status st;
-	bool found = false;
+	int err = task_list__load(t->pid, &list);
 
-	if (task_list__load(t->pid, &list))
-		return true; /* not known to have ended */
-	for (size_t i = 0; i < list.cnt && !found; i++)
-		found = !task_status__load(t->pid, list.tid[i], &st) && st.ns_tid == ns_tid;
+	*tid = 0;
+	for (size_t i = 0; i < list.cnt && !*tid; i++)
+		if (!task_status__load(t->pid, list.tid[i], &st) && st.ns_tid == ns_tid)
+			*tid = list.tid[i];
 	task_list__free(&list);
-	return found;
+	return err;
+}
+
+bool target__has_thread(const struct target *t, pid_t ns_tid)
+{
+	pid_t tid;
+
+	/* an error: not known to have ended */
+	return find_thread(t, ns_tid, &tid) || tid;
+}
+
+pid_t target__tid(const struct target *t, pid_t ns_tid)
+{
+	struct task_status st;
+	pid_t tid = 0;
+
+	if (!ns_tid)
+		return 0;
+	/* most share our pid namespace */
+	if (!task_status__load(t->pid, ns_tid, &st) && st.ns_levels == 1)
+		return ns_tid;
+	find_thread(t, ns_tid, &tid);
+	return tid;
 }
 
 uint64_t target__to_our_clock(const struct target *t, uint64_t target_ns)

@@ -69,6 +69,9 @@ struct python *target__python(struct target *t, struct err *err);
 /* Does a thread live that has this id in the target's pid namespace? */
 bool target__has_thread(const struct target *t, pid_t ns_tid);
 
+/* What that thread's id is in our pid namespace; 0: there is none. */
+pid_t target__tid(const struct target *t, pid_t ns_tid);
+
 /* The target's clock to ours. */
 uint64_t target__to_our_clock(const struct target *t, uint64_t target_ns);
 

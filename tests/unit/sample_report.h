@@ -91,6 +91,19 @@ static const struct report_task sample_tasks[] = {
 	  .note = "its coroutine is of an unknown kind" },
 };
 
+static const struct report_why sample_why = {
+	.kind = "system_call",
+	.measured = true,
+	.on_cpu_ns = 300000,
+	.run_queue_ns = 100000,
+	.blocked_ns = 201000000,
+	.call = "read",
+	.fd = 5,
+	.about = "/srv/billing/rates",
+	.library = "",
+	.verdict = "blocked for 201.0 of 201.4 ms in read(fd 5: /srv/billing/rates)",
+};
+
 static const struct report_stall sample_detected = {
 	.event = REPORT_DETECTED,
 	.id = "1234-7",
@@ -105,6 +118,7 @@ static const struct report_stall sample_detected = {
 	.duration_ns = SAMPLE_DURATION_NS,
 	.start_exact = true,
 	.note = "",
+	.why = &sample_why,
 	.cmdline = sample_cmdline,
 	.ncmdline = 5,
 	.thread_list = sample_threads,

@@ -43,6 +43,7 @@ static void detected(void)
 		 "[Warning] Stall detected (name: billing, pid: 1234, id: 1234-7) at " WHEN "\n"
 		 "  Duration (so far): 201.4 ms\n"
 		 "  Started: 2026-11-21T13:42:23.922056+00:00\n"
+		 "  Why: blocked for 201.0 of 201.4 ms in read(fd 5: /srv/billing/rates)\n"
 		 "  Command line: python3 -m billing 'it'\\''s a b' ''\n"
 		 "  -- This thread is probably responsible --\n"
 		 "    MainThread (tid 1240, blocked in read(fd 5: /srv/billing/rates), "

@@ -37,6 +37,17 @@ static int read_interp(const struct py_target *t, uint64_t addr, struct interp *
 	return mem__readv(t->mem, range, n);
 }
 
+/* A hint: what cannot be read is none. */
+static bool is_collecting(const struct py_target *t, uint64_t interp)
+{
+	const struct py_layout *l = &t->layout;
+	uint32_t collecting = 0;
+
+	return !mem__read(t->mem, interp + l->interp.gc + l->gc.collecting, &collecting,
+			  sizeof(collecting)) &&
+	       collecting == 1;
+}
+
 /* Where the words of a GIL lie; 0 if they do not lie as in all versions. */
 static uint64_t words_of(const struct py_layout *l, uint64_t gil)
 {
@@ -208,6 +219,7 @@ static int list_threads(const struct py_target *t, const struct interp *in, stru
 			.ns_tid = ts.native_id <= INT32_MAX ? (pid_t)ts.native_id : 0,
 			.gil = in->words,
 			.holds_gil = addr == in->holder,
+			.collects = addr == in->holder && is_collecting(t, in->addr),
 		};
 		err = add(list, &ref);
 		if (err)

@@ -17,6 +17,7 @@ struct thread_ref {
 	pid_t ns_tid;
 	bool holds_gil;
 	bool stale_id; /* set by the walker: ns_tid is that of a thread of another process */
+	bool collects; /* garbage, with the GIL */
 };
 
 struct thread_refs {

@@ -50,10 +50,14 @@ struct py_layout {
 		uint32_t next, id, threads_head, modules;
 		uint32_t gil; /* pointer to the interpreter's GIL */
 		uint32_t size; /* 0 = not known */
+		uint32_t gc; /* what `gc` lies in */
 	} interp;
 	struct {
 		uint32_t last_holder, locked;
 	} gil;
+	struct {
+		uint32_t collecting; /* int */
+	} gc; /* from interp.gc on */
 	struct {
 		uint32_t next, interp;
 		uint32_t frame; /* current frame, or cframe where cframe.frame exists */

@@ -17,6 +17,7 @@ static const struct debug_field debug_313[] = {
 	{ 7, 6, 0, 8, INTERP_MAX, AT(interp.id) },
 	{ 8, 6, 0, 8, INTERP_MAX, AT(interp.next) },
 	{ 9, 6, 0, 8, INTERP_MAX, AT(interp.threads_head) },
+	{ 10, 6, 0, 8, INTERP_MAX, AT(interp.gc) },
 	{ 11, 6, 0, 8, INTERP_MAX, AT(interp.modules) },
 	{ 14, 6, 0, 8, INTERP_MAX, AT(interp.gil) },
 	{ 17, 6, 15, 4, INTERP_MAX, AT(gil.locked) },
@@ -54,6 +55,7 @@ static const struct debug_field debug_313[] = {
 	{ 68, 67, 0, 4, STRUCT_MAX, AT(str.state) },
 	{ 69, 67, 0, 8, STRUCT_MAX, AT(str.length) },
 	{ 70, 67, 0, 0, STRUCT_MAX, AT(str.ascii_size) },
+	{ 72, 71, 0, 4, STRUCT_MAX, AT(gc.collecting) },
 };
 
 /* struct _Py_DebugOffsets of 3.14 (Include/internal/pycore_debug_offsets.h), 95 words */
@@ -63,6 +65,7 @@ static const struct debug_field debug_314[] = {
 	{ 7, 6, 0, 8, INTERP_MAX, AT(interp.id) },
 	{ 8, 6, 0, 8, INTERP_MAX, AT(interp.next) },
 	{ 9, 6, 0, 8, INTERP_MAX, AT(interp.threads_head) },
+	{ 11, 6, 0, 8, INTERP_MAX, AT(interp.gc) },
 	{ 12, 6, 0, 8, INTERP_MAX, AT(interp.modules) },
 	{ 15, 6, 0, 8, INTERP_MAX, AT(interp.gil) },
 	{ 18, 6, 16, 4, INTERP_MAX, AT(gil.locked) },
@@ -103,6 +106,7 @@ static const struct debug_field debug_314[] = {
 	{ 78, 77, 0, 4, STRUCT_MAX, AT(str.state) },
 	{ 79, 77, 0, 8, STRUCT_MAX, AT(str.length) },
 	{ 80, 77, 0, 0, STRUCT_MAX, AT(str.ascii_size) },
+	{ 82, 81, 0, 4, STRUCT_MAX, AT(gc.collecting) },
 };
 
 /* struct _Py_DebugOffsets of 3.15 (Include/internal/pycore_debug_offsets.h), 111 words */
@@ -112,6 +116,7 @@ static const struct debug_field debug_315[] = {
 	{ 7, 6, 0, 8, INTERP_MAX, AT(interp.id) },
 	{ 8, 6, 0, 8, INTERP_MAX, AT(interp.next) },
 	{ 9, 6, 0, 8, INTERP_MAX, AT(interp.threads_head) },
+	{ 11, 6, 0, 8, INTERP_MAX, AT(interp.gc) },
 	{ 12, 6, 0, 8, INTERP_MAX, AT(interp.modules) },
 	{ 15, 6, 0, 8, INTERP_MAX, AT(interp.gil) },
 	{ 18, 6, 16, 4, INTERP_MAX, AT(gil.locked) },
@@ -152,6 +157,7 @@ static const struct debug_field debug_315[] = {
 	{ 90, 89, 0, 4, STRUCT_MAX, AT(str.state) },
 	{ 91, 89, 0, 8, STRUCT_MAX, AT(str.length) },
 	{ 92, 89, 0, 0, STRUCT_MAX, AT(str.ascii_size) },
+	{ 95, 94, 0, 4, STRUCT_MAX, AT(gc.collecting) },
 };
 
 /* clang-format off */
@@ -165,6 +171,7 @@ const struct series py_series[] = {
 			.interp = { .next = 0, .id = 24, .threads_head = 8, .modules = 856,
 				    .gil = PY_NONE },
 			.gil = { .last_holder = 8, .locked = 16 },
+			.gc = { .collecting = 816 },
 			.ts = { .next = 8, .interp = 16, .frame = 24, .thread_id = 176,
 				.native_id = PY_NONE,
 				.chunk = PY_NONE, .top = PY_NONE, .native_id_of_creator = true,
@@ -209,6 +216,7 @@ const struct series py_series[] = {
 			.interp = { .next = 0, .id = 24, .threads_head = 8, .modules = 856,
 				    .gil = PY_NONE },
 			.gil = { .last_holder = 8, .locked = 16 },
+			.gc = { .collecting = 816 },
 			.ts = { .next = 8, .interp = 16, .frame = 24, .thread_id = 176,
 				.native_id = PY_NONE,
 				.chunk = PY_NONE, .top = PY_NONE, .native_id_of_creator = true,
@@ -253,6 +261,7 @@ const struct series py_series[] = {
 			.interp = { .next = 0, .id = 48, .threads_head = 16, .modules = 888,
 				    .gil = PY_NONE },
 			.gil = { .last_holder = 8, .locked = 16 },
+			.gc = { .collecting = 848 },
 			.ts = { .next = 8, .interp = 16, .frame = 56, .thread_id = 152,
 				.native_id = 160, .chunk = 296, .top = 304,
 				.native_id_of_creator = true,
@@ -296,6 +305,7 @@ const struct series py_series[] = {
 			.interp = { .next = 0, .id = 8, .threads_head = 72, .modules = 944,
 				    .gil = 384 },
 			.gil = { .last_holder = 8, .locked = 16 },
+			.gc = { .collecting = 312 },
 			.ts = { .next = 8, .interp = 16, .frame = 56, .thread_id = 136,
 				.native_id = 144, .chunk = 232, .top = 240,
 				.native_id_of_creator = true,

@@ -195,6 +195,11 @@ const struct mem_stats *python__mem_stats(const struct python *py)
 	return mem__stats(py->target.mem);
 }
 
+const char *python__file(const struct python *py)
+{
+	return py->runtime.path;
+}
+
 const char *python__describe(const struct python *py)
 {
 	return py->description;

@@ -119,6 +119,7 @@ struct py_thread {
 	enum py_thread_state state;
 	uint64_t gil; /* address of its words (py_gils): tells GILs apart; 0 = there is none */
 	bool holds_gil;
+	bool collects; /* garbage is collected, and it has the GIL */
 	bool waits_gil; /* off CPU until it gets it */
 	bool uninterruptible; /* off CPU, and no signal reaches it */
 	bool knows_call; /* off CPU, and this is the system call in which it is: */
@@ -245,6 +246,9 @@ int python__loop(struct python *py, const struct py_thread *th, struct py_loop *
 
 /* "CPython 3.11.7 (static, /usr/bin/python3.11)": for messages. Owned by PY. */
 const char *python__describe(const struct python *py);
+
+/* The file that holds the interpreter. Owned by PY. */
+const char *python__file(const struct python *py);
 
 /* 0 and *OUT (py_snapshot__free), or -ESRCH, -EPERM, -EIO, -ENOMEM with ERR. A walk that ran into a
  * ceiling or its deadline is a result, not an error. */

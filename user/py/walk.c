@@ -531,6 +531,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			.interp_id = ref->interp_id,
 			.gil = ref->gil,
 			.holds_gil = ref->holds_gil,
+			.collects = ref->collects,
 			.note = "",
 		};
 		th->name = name ? arena__str(arena, name) : comm_of(w, arena, th->tid);

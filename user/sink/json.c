@@ -10,7 +10,13 @@
  *		"thread":"MainThread","start_time":"2026-11-21T13:42:23.922056+00:00",
  *		"start_monotonic_ns":88201400000,"reported_monotonic_ns":88402800000,
  *		"duration_ms":201.4,"start_exact":true,"end_exact":false,"stack_consistent":true,
- *		"suppressed":0,"untold":0,"note":"","task":"serve-17","gil":null,
+ *		"suppressed":0,"untold":0,"note":"",
+ *		"why":{"kind":"system_call","on_cpu_ms":0.3,"run_queue_ms":0.1,"throttled_ms":0.0,
+ *			"blocked_ms":201.0,"stopped_ms":0.0,"gil_wait_ms":0.0,"page_fault_ms":0.0,
+ *			"major_faults":0,"syscall":"read","fd":5,"file":"/srv/a","futex":null,
+ *			"library":null,"gil_holder_tid":null,"lock_holder_tid":null,"gc":false,
+ *			"verdict":"blocked for 201.0 of 201.4 ms in read(fd 5: /srv/a)"},
+ *		"task":"serve-17","gil":null,
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
  *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
@@ -244,11 +250,41 @@ static json_t *gil(const struct report_stall *r)
 			 r->event == REPORT_ENDED ? known_text(g->outcome) : json_null());
 }
 
+/* What was not measured is null. */
+static json_t *measured(const struct report_why *w, uint64_t ns)
+{
+	return w->measured ? millis(ns) : json_null();
+}
+
+static json_t *why(const struct report_why *w)
+{
+	bool call;
+
+	if (!w)
+		return json_null();
+	call = *w->call;
+	return json_pack(
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+		" s:b, s:o}",
+		"kind", w->kind, "on_cpu_ms", measured(w, w->on_cpu_ns), "run_queue_ms",
+		measured(w, w->run_queue_ns), "throttled_ms", measured(w, w->throttled_ns),
+		"blocked_ms", measured(w, w->blocked_ns), "stopped_ms", measured(w, w->stopped_ns),
+		"gil_wait_ms", measured(w, w->gil_wait_ns), "page_fault_ms",
+		measured(w, w->page_fault_ns), "major_faults",
+		w->measured ? count(w->major_faults) : json_null(), "syscall", known_text(w->call),
+		"fd", call && w->fd >= 0 ? json_integer(w->fd) : json_null(), "file",
+		known_text(w->about), "futex",
+		w->futex ? json_sprintf("0x%" PRIx64, w->futex) : json_null(), "library",
+		known_text(w->library), "gil_holder_tid", known_tid(w->gil_holder),
+		"lock_holder_tid", known_tid(w->lock_holder), "gc", w->gc, "verdict",
+		text(w->verdict));
+}
+
 /* THREADS is taken over. */
 static json_t *stall(const struct report_stall *r, json_t *threads)
 {
 	return json_pack("{s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o,"
-			 " s:o, s:o, s:o, s:o, s:o}",
+			 " s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "id", text(r->id), "event", event_name(r->event), "source",
 			 text(r->source), "pid", (int)r->pid, "tid", known_tid(r->tid), "thread",
 			 *r->thread ? text(r->thread) : json_null(), "start_time",
@@ -257,8 +293,8 @@ static json_t *stall(const struct report_stall *r, json_t *threads)
 			 millis(r->duration_ns), "start_exact", r->start_exact, "end_exact",
 			 r->event == REPORT_ENDED && r->end_exact, "stack_consistent",
 			 r->stacks_consistent, "suppressed", count(r->suppressed), "untold",
-			 count(r->untold), "note", text(r->note), "task", stalled_task(r), "gil",
-			 gil(r), "threads", threads);
+			 count(r->untold), "note", text(r->note), "why", why(r->why), "task",
+			 stalled_task(r), "gil", gil(r), "threads", threads);
 }
 
 static int add_bytes(const char *data, size_t len, void *ctx)

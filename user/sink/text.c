@@ -336,6 +336,8 @@ static void text_stall(struct strbuf *out, const struct sink_style *style,
 	add_time(&page, r->wall_ns);
 	strbuf_addc(out, '\n');
 	add_duration(&page, r);
+	if (r->why)
+		add_note(&page, "Why", r->why->verdict);
 	add_cmdline(&page, r->cmdline, r->ncmdline);
 	add_note(&page, "Note", r->note);
 	add_stacks(&page, r);

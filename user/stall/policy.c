@@ -63,6 +63,7 @@ static void stall__free(struct stall *s)
 	if (!s)
 		return;
 	trail__clear(&s->trail);
+	free(s->cause);
 	free(s->name);
 	free(s->thread);
 	free(s);

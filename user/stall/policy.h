@@ -40,6 +40,7 @@ struct stall_key {
 	uint64_t word;
 };
 
+struct cause;
 struct stall_ops;
 
 /* One open stall. Owned by the policy, valid until policy__close or policy__free. */
@@ -66,6 +67,8 @@ struct stall {
 	bool allowed; /* the caller's: it had none at first since it is known */
 	bool has_stacks; /* a record of it had stacks: so may the others */
 	struct trail trail; /* of the stacks that were shown */
+	struct cause *cause; /* malloc'd by who fills it (why.h), freed with the stall; NULL: none
+			      */
 };
 
 struct policy_opts {

@@ -45,6 +45,7 @@ struct report_thread {
 	bool uninterruptible; /* blocked, and no signal reaches it */
 	bool responsible;
 	bool holds_gil;
+	bool collects; /* garbage, with the GIL */
 	bool waits_gil;
 	bool exact; /* the stack is what it was at one moment */
 	const char *note; /* "" or why it is not exact or not whole */
@@ -88,6 +89,25 @@ struct report_greenlet {
 	size_t cut; /* frames left out at the outer end */
 };
 
+/* Where the time of a stall went, by its responsible thread, and why. Strings: "" = none. */
+struct report_why {
+	const char *kind; /* "python", "native", "gc", "system_call", "lock", "deadlock", "gil",
+			     "run_queue", "throttled", "page_faults", "stopped", "unknown" */
+	bool measured; /* the next six are known: they add up to the duration */
+	uint64_t on_cpu_ns, run_queue_ns, throttled_ns, blocked_ns, stopped_ns, gil_wait_ns;
+	uint64_t page_fault_ns; /* of blocked_ns */
+	uint32_t major_faults;
+	const char *call; /* the system call that blocked */
+	int fd; /* that it is about, -1 = none */
+	const char *about; /* the file, path or child */
+	uint64_t futex; /* 0 = none */
+	const char *library; /* whose native code was on CPU */
+	pid_t gil_holder; /* 0 = nobody else, or not known */
+	pid_t lock_holder; /* 0 = not known */
+	bool gc; /* garbage is being collected */
+	const char *verdict; /* all of it, in one sentence */
+};
+
 enum report_event {
 	REPORT_DETECTED,
 	REPORT_CONTINUES,
@@ -129,6 +149,7 @@ struct report_stall {
 	size_t ncmdline;
 	const struct report_thread *thread_list; /* responsible ones first */
 	size_t nthreads;
+	const struct report_why *why; /* NULL: not known */
 	bool stacks_consistent; /* all responsible stacks are exact, and the section was still
 				   active after the walk */
 };

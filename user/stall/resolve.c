@@ -121,6 +121,7 @@ static void fill(struct report_thread *out, struct report_frame *frame, const st
 		.tid = t->tid,
 		.responsible = responsible,
 		.holds_gil = t->holds_gil,
+		.collects = t->collects,
 		.exact = t->exact,
 		.note = t->note,
 		.frame = frame,
