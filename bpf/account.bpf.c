@@ -164,7 +164,7 @@ static __always_inline struct account_thread *claim(u32 tid, u32 *index)
 		if (!th)
 			continue;
 		old = READ_ONCE(th->tid);
-		if ((old && !READ_ONCE(th->left)) ||
+		if ((old && old != tid && !READ_ONCE(th->left)) ||
 		    __sync_val_compare_and_swap(&th->tid, old, tid) != old)
 			continue;
 		*index = at;
@@ -242,9 +242,9 @@ __noinline int account_switch(u32 handle, u32 off)
 	if (off == ACCOUNT_CALL && call < 0)
 		off = ACCOUNT_FAULT;
 	th = find(task->pid, &index);
-	if (!th || th->handle != handle)
+	if (!th || th->handle != handle || th->task != (u64)task)
 		th = begin(task, handle, &l, &index);
-	if (!th)
+	if (!th || READ_ONCE(th->left)) /* in its last moments it may be switched out, too */
 		return 0;
 	ring = bpf_map_lookup_elem(&account_rings, &index);
 	if (!ring)
@@ -283,7 +283,7 @@ __noinline int account_tick(u32 handle)
 	u64 i;
 
 	th = find(task->pid, &index);
-	if (!th || th->handle != handle) {
+	if (!th || th->handle != handle || th->task != (u64)task) {
 		look_at(task, &l);
 		th = begin(task, handle, &l, &index);
 		if (!th)

@@ -17,6 +17,7 @@
 #include "stall/policy.h"
 #include "target.h"
 
+#define MAX_CYCLE 16 /* threads of a deadlock that are told */
 #define WAITS_NS (5 * NSEC_PER_MSEC) /* for what a system call is about */
 
 /* A thread that was first seen when it already ran: what came before is not known. Up to so much of
@@ -74,6 +75,99 @@ static void see(struct cause *c, const struct resolved *r)
 	seen->waits_gil = th->waits_gil;
 	seen->wait = r->wait[0].wait;
 }
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+static const char *const lock_name[] = {
+	[PY_LOCK_LOCK] = "a threading.Lock",
+	[PY_LOCK_RLOCK] = "a threading.RLock",
+	[PY_LOCK_C] = "a C mutex",
+};
+
+/* What a lock of the library's own is for, by the function that waits: 3.11 and newer, before. */
+static const struct {
+	const char *qualname, *name, *what;
+} library_wait[] = {
+	{ "Condition.wait", "wait", "the notification of a threading.Condition" },
+	{ "Thread._wait_for_tstate_lock", "_wait_for_tstate_lock", "the end of a thread" },
+	{ "Thread.join", "join", "the end of a thread" },
+};
+
+/* What TH waits for; NULL: for no lock that is known. */
+static const char *what_for(const struct py_thread *th, const struct py_lock *lock)
+{
+	static const char module[] = "/threading.py";
+	const char *file = th->nframes ? th->frame->file : "";
+	size_t len = strlen(file);
+
+	if (len >= sizeof(module) && !strcmp(file + len - (sizeof(module) - 1), module))
+		for (size_t i = 0; i < sizeof(library_wait) / sizeof(*library_wait); i++)
+			if (!strcmp(th->frame->name, library_wait[i].qualname) ||
+			    !strcmp(th->frame->name, library_wait[i].name))
+				return library_wait[i].what;
+	return lock_name[lock->kind];
+}
+
+/* "a threading.RLock that worker (tid 12) holds" */
+static void add_lock(struct strbuf *out, const struct py_snapshot *snap, const struct py_lock *lock,
+		     size_t waiter)
+{
+	const struct py_lock *l = &lock[waiter];
+	const char *what = what_for(&snap->thread[waiter], l);
+
+	strbuf_adds(out, what ? what : "");
+	if (l->holder < snap->nthreads)
+		strbuf_addf(out, " that %s (tid %d) holds", snap->thread[l->holder].name,
+			    (int)snap->thread[l->holder].tid);
+}
+
+/* Follows who waits for whom from FIRST on; true if that leads in a circle, which is then told. */
+static bool find_cycle(struct strbuf *out, const struct py_snapshot *snap,
+		       const struct py_lock *lock, size_t first)
+{
+	size_t at = first, steps = 0;
+
+	for (; at < snap->nthreads && lock[at].kind != PY_LOCK_NONE; at = lock[at].holder) {
+		if (steps++ > MAX_CYCLE)
+			return false;
+		if (steps > 1)
+			strbuf_adds(out, ", ");
+		strbuf_addf(out, "%s waits for ", snap->thread[at].name);
+		add_lock(out, snap, lock, at);
+		if (lock[at].holder == first)
+			return true;
+	}
+	return false;
+}
+
+static void see_lock(struct cause_seen *seen, const struct target *t, const struct looks *l)
+{
+	size_t waiter = l->resolved.wait[0].thread;
+	struct strbuf text = STRBUF_INIT;
+	struct py_lock *lock;
+
+	seen->lock[0] = '\0';
+	seen->lock_holder = 0;
+	seen->deadlock = false;
+	if (!seen->wait.futex || seen->waits_gil || !t->python || waiter >= l->snap->nthreads)
+		return;
+	lock = calloc(l->snap->nthreads, sizeof(*lock));
+	if (lock && !python__locks(t->python, l->snap, lock)) {
+		if (lock[waiter].holder < l->snap->nthreads)
+			seen->lock_holder = l->snap->thread[lock[waiter].holder].tid;
+		seen->deadlock = find_cycle(&text, l->snap, lock, waiter);
+		if (!seen->deadlock) {
+			strbuf_reset(&text);
+			add_lock(&text, l->snap, lock, waiter);
+		}
+		copy_text(seen->lock, sizeof(seen->lock),
+			  strbuf_str(&text) ? strbuf_str(&text) : "");
+	}
+	strbuf_free(&text);
+	free(lock);
+}
+
+/* ---- where the time went --------------------------------------------------------------------- */
 
 /* The system call in which most of the time went, where that is not the one that was seen. */
 static void find_call(struct cause *c, const struct target *t, const struct usage_view *v,
@@ -227,8 +321,10 @@ const struct report_why *why__tell(const struct bench *b, const struct target *t
 	f.holds_gil = !strcmp(s->ops->source, "gil");
 	f.duration_ns = account_since(s->start_ns, until_ns);
 	f.stopped_ns = s->stopped_ns;
-	if (looked)
+	if (looked) {
 		see(s->cause, &l->resolved);
+		see_lock(&s->cause->seen, t, l);
+	}
 	if (!s->cause->tid)
 		s->cause->tid = s->tid;
 	measure(s->cause, b, t, s, looked, until_ns, &f);

@@ -97,14 +97,15 @@ cpu()
 		15 "$1: CPU time as the target measured it"
 }
 
+# shellcheck disable=SC2016 # $w and $r are jq's
 sums='.stall.why as $w | [$w.on_cpu_ms, $w.run_queue_ms, $w.throttled_ms, $w.blocked_ms, $w.stopped_ms, $w.gil_wait_ms]
 	| if any(. == null) then false else (add - $r.stall.duration_ms | fabs) <= 0.02 * $r.stall.duration_ms end'
 
-steps=(spin sleep naps native collect pipe net child starve hog_beside stop)
+steps=(spin sleep naps native collect pipe net child starve page hog_beside stop)
 group=
 make_group
 [ -z "$group" ] || steps+=(quota)
-plan 36
+plan 40
 start_why "${steps[@]}"
 start_watch --alert-interval 100ms --no-print-locals
 go
@@ -139,6 +140,12 @@ kind starve gil "starve: the GIL"
 says starve 'GIL, which hog \(tid [0-9]+\) holds' "starve: and who has it"
 is "$(first "$(of starve) and $detected" '.stall.why.gil_holder_tid != null')" true "starve: its id"
 part starve gil_wait_ms 100 5000 "starve: that is counted"
+is "$(first ".stall.source == \"gil\" and $detected" '.stall | .tid != null and .why.gil_holder_tid == .tid')" true \
+	"starve: the wait for the GIL has the time of its holder"
+is "$(first ".stall.source == \"gil\" and $detected" '.stall.why.verdict | test("^the holder of the GIL: ")')" true \
+	"starve: and says so"
+kind page page_faults "page: one that is not there"
+part page page_fault_ms 250 500 "page: all of it"
 is "$(first "$(of hog_beside) and $ended" .stall.why.kind)" run_queue "hog beside: starved"
 is "$(first "$(of hog_beside) and $ended" '.stall.why.verdict | test("load [0-9.]+ on [0-9]+ CPU")')" true "hog beside: and the load"
 part hog_beside run_queue_ms 120 400 "hog beside: for half of the time, or more"

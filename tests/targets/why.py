@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Stalls for one reason each: why.py STEP... (names below). Each is a section of a tracker of its
-own, so that no rate limit hides the stacks. Waits for the file $STALLS_GO. Says "NAME START END",
+"""Stalls for one reason each: why.py STEP... (names of functions below). Each is a section of a tracker
+of its own, so that no rate limit hides the stacks. Waits for the file $STALLS_GO. Says "NAME START END",
 its own CPU time and that of the thread in ms, and "done"."""
 
+import ctypes
+import fcntl
 import gc
 import hashlib
+import mmap
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -44,6 +48,10 @@ def native() -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         hashlib.pbkdf2_hmac("sha256", b"x", b"salt", 100_000)
+
+
+def prepare_collect() -> None:
+    state["garbage"] = [[i] for i in range(500_000)]
 
 
 def collect() -> None:
@@ -140,6 +148,30 @@ def prepare_starve() -> None:
     time.sleep(0.05)
 
 
+UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04
+
+
+def page() -> None:
+    """A page that is not there, until a child says what is in it."""
+    return state["page"][0]
+
+
+def prepare_page() -> None:
+    nr = {"x86_64": 323, "aarch64": 282}[os.uname().machine]
+    fd = ctypes.CDLL(None, use_errno=True).syscall(nr, 1)  # userfaultfd(UFFD_USER_MODE_ONLY)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "userfaultfd")
+    size = mmap.PAGESIZE
+    state["page"] = mmap.mmap(-1, size)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(state["page"]))
+    fcntl.ioctl(fd, UFFDIO_API, struct.pack("QQQ", 0xAA, 0, 0))
+    fcntl.ioctl(fd, UFFDIO_REGISTER, struct.pack("QQQQ", start, size, 1, 0))
+    if not os.fork():
+        time.sleep(SECONDS)
+        fcntl.ioctl(fd, UFFDIO_ZEROPAGE, struct.pack("QQQq", start, size, 0, 0))
+        os._exit(0)
+
+
 def stop() -> None:
     """Halfway, a child stops it: what it does itself is to compute."""
     end = time.thread_time() + 0.3
@@ -156,6 +188,117 @@ def prepare_stop() -> None:
         time.sleep(1)
         os.kill(me, signal.SIGCONT)
         os._exit(0)
+
+
+def hold(lock, seconds: float, in_block: bool = True) -> None:
+    """Another thread has the lock for a while."""
+    has = threading.Event()
+
+    def holder() -> None:
+        if in_block:
+            with lock:
+                has.set()
+                time.sleep(seconds)
+        else:
+            lock.acquire()
+            has.set()
+            time.sleep(seconds)
+            lock.release()
+
+    threading.Thread(target=holder, name="holder").start()
+    has.wait()
+    time.sleep(0.01)
+
+
+def take(lock) -> None:
+    with lock:
+        pass
+
+
+def lock() -> None:
+    take(state["lock"])
+
+
+def prepare_lock() -> None:
+    state["lock"] = threading.Lock()
+    hold(state["lock"], 0.25)
+
+
+def bare() -> None:
+    """Nobody can know who has it."""
+    state["bare"].acquire()
+
+
+def prepare_bare() -> None:
+    state["bare"] = threading.Lock()
+    hold(state["bare"], 0.25, in_block=False)
+
+
+def rlock() -> None:
+    take(state["rlock"])
+
+
+def prepare_rlock() -> None:
+    state["rlock"] = threading.RLock()
+    hold(state["rlock"], 0.25, in_block=False)
+
+
+def notified() -> None:
+    condition = threading.Condition()
+    with condition:
+        condition.wait(0.2)
+
+
+def join() -> None:
+    state["joined"].join()
+
+
+def prepare_join() -> None:
+    state["joined"] = threading.Thread(target=time.sleep, args=(0.25,))
+    state["joined"].start()
+
+
+class Mutex:
+    """One of the C library. The other thread sleeps in C, so that it keeps its tid in it."""
+
+    def __init__(self) -> None:
+        self.libc = ctypes.CDLL(None)
+        self.word = ctypes.create_string_buffer(64)
+
+    def acquire(self) -> None:
+        self.libc.pthread_mutex_lock(self.word)
+
+    def release(self) -> None:
+        self.libc.pthread_mutex_unlock(self.word)
+
+
+def mutex() -> None:
+    state["mutex"].acquire()
+
+
+def prepare_mutex() -> None:
+    state["mutex"] = Mutex()
+    hold(state["mutex"], 0.25, in_block=False)
+
+
+def deadlock() -> None:
+    with state["a"]:
+        state["both"].wait()
+        if state["b"].acquire(timeout=0.2):
+            state["b"].release()
+
+
+def prepare_deadlock() -> None:
+    a, b, both = threading.RLock(), threading.Lock(), threading.Barrier(2)
+    state.update(a=a, b=b, both=both)
+
+    def other() -> None:
+        with b:
+            both.wait()
+            if a.acquire(timeout=0.3):
+                a.release()
+
+    threading.Thread(target=other, name="other").start()
 
 
 state: dict = {}
@@ -181,7 +324,6 @@ def run(name: str) -> None:
 
 def main() -> None:
     state["cpus"] = os.sched_getaffinity(0)
-    state["garbage"] = [[i] for i in range(500_000)]
     perpetuo.StallTracker("main", threading.get_ident()).close()
     print("ready", os.getpid(), flush=True)
     while not os.path.exists(os.environ["STALLS_GO"]):

@@ -13,6 +13,8 @@
 #include "proc/recording.h"
 #include "py/arena.h"
 #include "py/interp.h"
+#include "py/kind.h"
+#include "py/lock.h"
 #include "py/loop.h"
 #include "py/runtime.h"
 #include "py/target.h"
@@ -29,6 +31,7 @@ struct python {
 	struct walker *walker;
 	struct loops *loops;
 	struct maps recorded; /* of a recording */
+	struct kinds *kinds; /* made when locks are looked for */
 	char description[PY_VERSION_LEN + 300];
 };
 
@@ -185,6 +188,7 @@ void python__free(struct python *py)
 		return;
 	walker__free(py->walker);
 	loops__free(py->loops);
+	kinds__free(py->kinds);
 	mem__free(py->target.mem);
 	maps__free(&py->recorded);
 	free(py);
@@ -193,6 +197,13 @@ void python__free(struct python *py)
 const struct mem_stats *python__mem_stats(const struct python *py)
 {
 	return mem__stats(py->target.mem);
+}
+
+int python__locks(struct python *py, const struct py_snapshot *snap, struct py_lock *out)
+{
+	if (!py->kinds)
+		py->kinds = kinds__new(&py->target);
+	return py->kinds ? locks__find(&py->target, py->kinds, snap, out) : -ENOMEM;
 }
 
 const char *python__file(const struct python *py)

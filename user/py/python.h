@@ -247,6 +247,26 @@ int python__loop(struct python *py, const struct py_thread *th, struct py_loop *
 /* "CPython 3.11.7 (static, /usr/bin/python3.11)": for messages. Owned by PY. */
 const char *python__describe(const struct python *py);
 
+enum py_lock_kind {
+	PY_LOCK_NONE, /* it waits for none, or for one that is not known */
+	PY_LOCK_LOCK, /* threading.Lock */
+	PY_LOCK_RLOCK,
+	PY_LOCK_C, /* a mutex of the C library */
+};
+
+/* What a thread waits for. */
+struct py_lock {
+	enum py_lock_kind kind;
+	uint64_t addr; /* of the object, or the mutex */
+	size_t holder; /* index of a thread in the snapshot, PY_NO_INDEX = not known */
+};
+
+/*
+ * The locks for which the threads of SNAP wait, a fresh result of python__walk. OUT: one for each
+ * thread. 0, or -ESRCH, -EPERM, -ENOMEM.
+ */
+int python__locks(struct python *py, const struct py_snapshot *snap, struct py_lock *out);
+
 /* The file that holds the interpreter. Owned by PY. */
 const char *python__file(const struct python *py);
 
