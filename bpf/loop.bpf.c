@@ -28,6 +28,7 @@ struct loops_map {
 struct loops_map loops SEC(".maps");
 
 const volatile __u64 loop_threshold_ns = 200000000; /* the least of any loop */
+extern const volatile __u64 gil_threshold_ns;
 extern const volatile __u64 tick_ns;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -95,8 +96,10 @@ static __always_inline bool take(struct loop_table *t, struct loop_thread *th, u
 	return true;
 }
 
-/* A free entry; with EVICT else one of a thread that runs no loop. */
-static __always_inline struct loop_thread *claim(struct loop_table *t, u32 tid, bool evict)
+/* A free entry; with EVICT else one of a thread that runs no loop, and in *WAIT for how long the
+ * loader is not to be asked. */
+static __always_inline struct loop_thread *claim(struct loop_table *t, u32 tid, bool evict,
+						 u64 *wait)
 {
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < LOOP_PROBES; i++) {
@@ -110,8 +113,13 @@ static __always_inline struct loop_thread *claim(struct loop_table *t, u32 tid, 
 		struct loop_thread *th = &t->thread[probe(tid, i)];
 		u32 old = READ_ONCE(th->tid);
 
-		if (old && READ_ONCE(th->status) == LOOP_NONE && take(t, th, old, tid))
+		if (old && READ_ONCE(th->status) == LOOP_NONE && take(t, th, old, tid)) {
+			t->evictions++;
+			*wait = LOOP_ASK_MIN_NS
+				<< (t->evictions < LOOP_ASK_DOUBLINGS ? t->evictions
+								      : LOOP_ASK_DOUBLINGS);
 			return th;
+		}
 	}
 	count(COUNT_LOOP_FULL);
 	return NULL;
@@ -127,12 +135,11 @@ static __always_inline void want(struct loop_thread *th, u64 when)
 /* A thread that was not known yet is to be asked about. */
 static __always_inline void introduce(struct loop_table *t, struct task_struct *task, u32 fd)
 {
-	struct loop_thread *th = claim(t, task->pid, fd != LOOP_NO_FD);
-	u64 now;
+	u64 wait = fd == LOOP_NO_FD ? loop_threshold_ns / 4 : 0;
+	struct loop_thread *th = claim(t, task->pid, fd != LOOP_NO_FD, &wait);
 
 	if (!th)
 		return;
-	now = bpf_ktime_get_ns();
 	WRITE_ONCE(th->status, LOOP_VOID);
 	th->nr = thread_nr(task);
 	th->left = 0;
@@ -142,7 +149,7 @@ static __always_inline void introduce(struct loop_table *t, struct task_struct *
 	th->asked_ns = 0;
 	__builtin_memset(&th->step, 0, sizeof(th->step));
 	/* who computes may not have begun with its loop yet */
-	want(th, fd == LOOP_NO_FD ? now + loop_threshold_ns / 4 : now);
+	want(th, bpf_ktime_get_ns() + wait);
 	WRITE_ONCE(th->status, LOOP_NONE);
 }
 
@@ -184,7 +191,8 @@ static __always_inline void note_wait(struct loop_thread *th, u32 fd)
 {
 	if (READ_ONCE(th->asked_fd) != fd) {
 		th->asked_fd = fd;
-		want(th, bpf_ktime_get_ns());
+		if (th->asked_ns) /* else it is about to be asked for the first time */
+			want(th, bpf_ktime_get_ns());
 	} else if (!READ_ONCE(th->wants)) {
 		WRITE_ONCE(th->wants, 1);
 	}
@@ -347,10 +355,10 @@ static __always_inline bool waits_for_gil(u32 proc, struct loop_thread *th)
 
 	if (!since)
 		return false;
-	if (pass.now - since >= loop_threshold_ns)
+	if (pass.now - since >= gil_threshold_ns)
 		th->step.held = pass.now;
-	else if (since - begun < loop_threshold_ns / 2)
-		judge_again_at(since + loop_threshold_ns);
+	else if (gil_threshold_ns <= loop_threshold_ns && since - begun < gil_threshold_ns / 2)
+		judge_again_at(since + gil_threshold_ns);
 	else
 		return false;
 	count(COUNT_LOOP_HELD);

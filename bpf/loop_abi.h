@@ -10,7 +10,8 @@
  * An entry belongs to the thread whose id is in `tid`. It is taken by setting that from 0, by the
  * thread or (when it attaches) by the loader, filled in, and then given a status: with LOOP_VOID
  * nobody but who took it touches it. The thread itself says in `left` that it has ended, and the
- * deadline timer frees the entry. A thread that runs no loop may lose its entry to another.
+ * deadline timer frees the entry. A thread that runs no loop may lose its entry to another; the
+ * more that happens, the longer must who has got one so keep it before the loader is asked.
  */
 #ifndef PERPETUO_LOOP_ABI_H
 #define PERPETUO_LOOP_ABI_H
@@ -26,6 +27,7 @@
 #define LOOP_NO_FD (~0U)
 #define LOOP_ASK_MIN_NS 50000000ULL /* between two askings */
 #define LOOP_ASK_MAX_NS 600000000000ULL
+#define LOOP_ASK_DOUBLINGS 8 /* of LOOP_ASK_MIN_NS, while threads take each other's entries */
 
 enum loop_status {
 	LOOP_VOID, /* being set up */
@@ -51,7 +53,7 @@ struct loop_thread {
 
 struct loop_table {
 	__u32 open; /* entries of `thread` in use */
-	__u32 pad;
+	__u32 evictions; /* entries that were taken from a thread that runs no loop */
 	struct loop_thread thread[LOOP_THREADS];
 };
 

@@ -10,6 +10,7 @@
 #include "bench.h"
 #include "bpf/slot_abi.h"
 #include "life.h"
+#include "loop.h"
 #include "source/slot.h"
 #include "stall/policy.h"
 #include "stall/resolve.h"
@@ -21,7 +22,7 @@
 struct judge {
 	const struct bench *bench;
 	struct {
-		uint64_t early, told, stale, unsure, over, closed;
+		uint64_t early, told, stale, unsure, over, closed, by_loop;
 	} count;
 };
 
@@ -170,6 +171,12 @@ static int on_candidate(struct judge *j, struct target *t, const struct source_e
 		j->count.closed++;
 		return 0;
 	}
+	/* a tracker that was found only after its step had been told */
+	if (facts.thread_ident && j->bench->loop &&
+	    loop_judge__tells(j->bench->loop, ev->proc, facts.thread_ident, start_of(t, ev))) {
+		j->count.by_loop++;
+		return 0;
+	}
 	s = policy__open(j->bench->policy, &key, t->pid, facts.name, start_of(t, ev), ev->now_ns,
 			 threshold_ns);
 	if (!s) {
@@ -254,5 +261,6 @@ void judge__stats(const struct judge *j, struct strbuf *out)
 	strbuf_addf(out, "verdicts.early %llu\n", (unsigned long long)j->count.early);
 	strbuf_addf(out, "verdicts.stale %llu\n", (unsigned long long)j->count.stale);
 	strbuf_addf(out, "verdicts.of_closed_counters %llu\n", (unsigned long long)j->count.closed);
+	strbuf_addf(out, "verdicts.told_by_loops %llu\n", (unsigned long long)j->count.by_loop);
 	strbuf_addf(out, "verdicts.unsure %llu\n", (unsigned long long)j->count.unsure);
 }

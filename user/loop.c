@@ -24,6 +24,7 @@
 
 #define MAX_LOOPS 4096 /* of all targets */
 #define MAX_NAME 128 /* of a thread */
+#define NEAR_NS (20 * NSEC_PER_MSEC) /* a section that begins with a step, or after it */
 #define LOOK_TIMEOUT_NS (200 * NSEC_PER_MSEC)
 
 #ifndef SYS_epoll_pwait2
@@ -164,7 +165,16 @@ static void look_again(struct loop_judge *j, struct target *t, const struct loop
 	    mem__read_u64(t->mem, l->ver_addr, &told->ver))
 		return;
 	told->busy_ns = clock_monotonic_ns();
+	told->exact = false;
 	j->bench->ops->set_loop(j->bench->source, t->proc, told);
+}
+
+/* When the step began that NOW is in, by the target's clock if that can be. */
+static uint64_t begun(const struct target *t, const struct py_loop *now, uint64_t now_ns)
+{
+	uint64_t ns = now->begun_ns ? target__to_our_clock(t, now->begun_ns) : 0;
+
+	return ns > t->info.start_monotonic_ns && ns <= now_ns ? ns : 0;
 }
 
 /* TH runs the loop NOW: it is watched from now on, or what is new of it is told. */
@@ -172,6 +182,7 @@ static void take(struct loop_judge *j, struct target *t, const struct py_thread 
 		 const struct py_loop *now)
 {
 	struct loop *l = get(j, t->proc, now->ver_addr);
+	uint64_t now_ns = clock_monotonic_ns(), begun_ns = begun(t, now, now_ns);
 	struct source_loop told;
 	int fd, ret;
 
@@ -195,7 +206,10 @@ static void take(struct loop_judge *j, struct target *t, const struct py_thread 
 		.ver_addr = l->ver_addr,
 		.ver = now->ver,
 		.fd = l->fd,
-		.busy_ns = fd < 0 ? clock_monotonic_ns() : 0,
+		.busy_ns = fd >= 0    ? 0
+			   : begun_ns ? begun_ns
+				      : now_ns,
+		.exact = begun_ns,
 	};
 	ret = j->bench->ops->set_loop(j->bench->source, t->proc, &told);
 	if (!ret && !told.busy_ns)
@@ -510,6 +524,19 @@ int loop_judge__event(struct loop_judge *j, struct target *t, const struct sourc
 	if (ev->type == SOURCE_LOOP_ASK)
 		return on_ask(j, t, ev);
 	return ev->type == SOURCE_LOOP_END ? on_end(j, t, ev, err) : on_stall(j, t, ev, err);
+}
+
+bool loop_judge__tells(const struct loop_judge *j, uint32_t proc, uint64_t ident, uint64_t start_ns)
+{
+	for (size_t i = 0; i < j->nloops; i++) {
+		const struct loop *l = &j->loop[i];
+		uint64_t apart =
+			start_ns > l->told_ns ? start_ns - l->told_ns : l->told_ns - start_ns;
+
+		if (l->proc == proc && l->ident == ident && l->told_ns && apart < NEAR_NS)
+			return true;
+	}
+	return false;
 }
 
 bool loop_judge__has_stalled(const struct loop_judge *j, uint32_t proc, uint64_t tstate)

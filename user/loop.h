@@ -40,6 +40,11 @@ int loop_judge__event(struct loop_judge *j, struct target *t, const struct sourc
 /* Is a stall open of the loop that the thread with thread state TSTATE of PROC runs? */
 bool loop_judge__has_stalled(const struct loop_judge *j, uint32_t proc, uint64_t tstate);
 
+/* Is a stall open that began at START_NS, or nearly so, of the loop that thread IDENT
+ * (threading.get_ident()) of PROC runs? */
+bool loop_judge__tells(const struct loop_judge *j, uint32_t proc, uint64_t ident,
+		       uint64_t start_ns);
+
 /* Target PROC is gone, or what is known of it void: its stalls have been ended by judge.h. */
 void loop_judge__forget(struct loop_judge *j, uint32_t proc);
 

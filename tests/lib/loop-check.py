@@ -65,7 +65,7 @@ def main() -> None:
         if (
             first["additional_info"]["name"] not in ("GIL", f"{sys.argv[4]} loop ({thread})")
             or first["stall"]["thread"] not in (thread, "")
-            or not {"stall", "work"} & set(names)
+            or not {"stall", "work", "late"} & set(names)
         ):
             out["wrong"] += 1
             print(f"# wrong: {near[0]} {json.dumps(first)[:600]} {names}")

@@ -10,6 +10,7 @@
 need_bpf
 need_tool jq
 need_venv trio uvloop gevent tornado
+need_extension
 
 loop=".stall.source == \"loop\""
 venv=$(venv_python)
@@ -152,6 +153,30 @@ test_threads()
 	is "$(count "$detected and .stall.source == \"gil\" and .stall.thread == \"hog\"")" 3 "a loop that waits for the GIL: one stall, of the GIL"
 }
 
+# The watch begins in mid-stall.
+test_late()
+{
+	live='' start_loop "$venv" asyncio late:1.5
+	go
+	sleep 0.5
+	watch_loops "--alert-interval 150ms"
+	judge 0 150 asyncio
+	at_most missed 0 "a stall that began before the watch: it is told"
+	at_most start_ms 40 "a stall that began before the watch: with its true start"
+	is "$(first "$loop and $detected" .stall.start_exact)" true "a stall that began before the watch: and sure of it"
+}
+
+# A step that a tracker marks, too, is told by that alone.
+test_tracker()
+{
+	live='' PYTHONPATH=$build/python start_loop "$venv" trio-tracker idle busy
+	watch_loops "--alert-interval 150ms --traceback-suppress 0"
+	judge 0 150 Trio
+	# the first may come before the tracker is known
+	at_most stalls 1 "a tracker of the same thread: it tells, not the loop"
+	is "$(count "$detected")" 8 "a tracker of the same thread: each stall is told once"
+}
+
 test_sources()
 {
 	start_loop "$venv" asyncio idle
@@ -167,9 +192,11 @@ test_sources()
 declare -A library=([uvloop]=uvloop [tornado]=asyncio [trio]=Trio [gevent]=gevent)
 # shellcheck disable=SC2119  # all of them
 mapfile -t found < <(pythons)
-plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3))
+plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3 + 2 + 3))
 for ((i = 0; i < ${#found[@]}; i += 4)); do test_interpreters "${found[@]:i:4}"; done
 test_libraries
 test_busy
 test_threads
+test_late
+test_tracker
 test_sources

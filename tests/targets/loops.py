@@ -3,7 +3,7 @@
 
     python3 loops.py LIBRARY STEP[:SECONDS]...
 
-LIBRARY is asyncio, uvloop, tornado, trio or gevent. Each STEP runs a loop anew, with a task beside it
+LIBRARY is asyncio, uvloop, tornado, trio, trio-tracker (with perpetuo's instrument) or gevent. Each STEP runs a loop anew, with a task beside it
 that works a little every 5 ms:
 
     idle     stalls, each out of a loop that waits
@@ -15,6 +15,7 @@ that works a little every 5 ms:
     thread   'loop-0' and 'loop-1' run a loop each; the former stalls
     compute  no loop: the thread that had one computes for SECONDS
     first    the very first step of the loop stalls
+    late     so does it, for SECONDS
 
 A stall is of 0.25 to 0.4 s: a sleep, a computation in Python, a call of C that keeps the GIL, or short
 naps. Prints "ready PID" first, and at last "done". Stalls are told as "STEP KIND START END" in ns of
@@ -127,6 +128,12 @@ class Steps:
         stall(step, "sleep")
         await self.sleep(0.1)
 
+    async def late(self, step: str, seconds: float) -> None:
+        start = now()
+        time.sleep(seconds)
+        tell(step, "stall", start, now())
+        await self.sleep(0.1)
+
     async def until_go(self, step: str, seconds: float) -> None:
         while GO and not os.path.exists(GO):
             await self.sleep(0.01)
@@ -141,6 +148,7 @@ class Steps:
         "thread": stalls,
         "other": rest,
         "first": first,
+        "late": late,
         "go": until_go,
     }
 
@@ -149,7 +157,7 @@ class Steps:
             await Steps.BODIES[step](self, step, seconds)
             self.over = True
 
-        await self.gather([body()] + ([] if step in ("first", "quiet") else [self.serve()]))
+        await self.gather([body()] + ([] if step in ("first", "late", "quiet") else [self.serve()]))
 
 
 class Asyncio:
@@ -227,7 +235,14 @@ class Trio:
     def run(cls, step: str, seconds: float) -> None:
         import trio
 
-        trio.run(Steps(cls).run, step, seconds)
+        async def run() -> None:
+            if LIBRARY == "trio-tracker":
+                import perpetuo
+
+                perpetuo.instrument_trio()
+            await Steps(cls).run(step, seconds)
+
+        trio.run(run)
 
 
 class Gevent:
@@ -273,6 +288,7 @@ LIBRARIES = {
     "uvloop": Uvloop,
     "tornado": Tornado,
     "trio": Trio,
+    "trio-tracker": Trio,
     "gevent": Gevent,
 }
 

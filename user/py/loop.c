@@ -6,9 +6,12 @@
 
 #include "py/asyncio.h"
 #include "py/kind.h"
+#include "py/object.h"
+#include "py/variable.h"
 
 #define MRO_FROM_DICT 80 /* tp_mro is the tenth word after tp_dict, in all versions */
 #define TRIO_RUN "trio/_core/_run.py"
+#define MAX_UPTIME_S 1e10 /* of the machine, by the target's own clock */
 #define MAX_MRO 16 /* classes that are looked at for one of uvloop's */
 
 struct loops {
@@ -158,6 +161,28 @@ static bool is_uvloop(const struct loops *loops, uint64_t loop)
 	return false;
 }
 
+/*
+ * asyncio has looked at the clock (`end_time`) when its wait was over, before the first step that
+ * came of it. Later ones have none of their own: `i` counts them.
+ */
+static uint64_t step_begun(const struct loops *loops, const struct py_thread *th)
+{
+	const struct py_target *t = loops->target;
+	uint64_t count, index, time;
+	double seconds;
+	size_t i;
+
+	for (i = 0; i < th->nframes && !is_frame(&th->frame[i], &steps[PY_LOOP_ASYNCIO]); i++)
+		;
+	if (i == th->nframes || variable__read(t, loops->kinds, th->frame[i].addr, "i", &count) ||
+	    object__u64(t, count, &index) || index ||
+	    variable__read(t, loops->kinds, th->frame[i].addr, "end_time", &time) ||
+	    mem__read(t->mem, time + t->layout.number.value, &seconds, sizeof(seconds)) ||
+	    !(seconds > 0 && seconds < MAX_UPTIME_S))
+		return 0;
+	return (uint64_t)(seconds * 1e9);
+}
+
 int loops__look(struct loops *loops, const struct py_thread *th, struct py_loop *out)
 {
 	const struct py_target *t = loops->target;
@@ -182,5 +207,7 @@ int loops__look(struct loops *loops, const struct py_thread *th, struct py_loop 
 		out->kind = PY_LOOP_ASYNCIO;
 	out->waits = waits_by_stack(th, out->kind);
 	out->inside = !out->waits && inside_by_stack(th, out->kind);
+	if (out->inside && out->kind == PY_LOOP_ASYNCIO && th->exact && th->state == PY_BLOCKED)
+		out->begun_ns = step_begun(loops, th);
 	return 0;
 }

@@ -236,6 +236,7 @@ struct py_loop {
 	uint64_t running; /* asyncio's running loop, 0 = none */
 	bool waits; /* by its stack, the loop waits or is about to; never known of uvloop */
 	bool inside; /* by its stack, it is in a step; never known of uvloop and gevent */
+	uint64_t begun_ns; /* CLOCK_MONOTONIC of the target: when the step began; 0 = not known */
 };
 
 /*

@@ -94,6 +94,8 @@ static void begin(const struct source *s, struct loop_thread *th, const struct s
 	th->step.ver = loop->ver;
 	th->step.seen = now;
 	th->step.cpu = LOOP_NO_CPU;
+	th->step.flags = loop->exact ? LOOP_EXACT : 0;
+	th->step.off = 1; /* asleep, as far as we know: what comes next is its end */
 	th->step.since = loop->busy_ns ? loop->busy_ns - (uint64_t)s->own_off : 0;
 }
 

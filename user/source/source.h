@@ -90,6 +90,7 @@ struct source_loop {
 	uint64_t ver; /* that count now */
 	int fd; /* on which the loop waits in epoll; -1 = not known yet */
 	uint64_t busy_ns; /* since when it does something else, 0 = it waits there now */
+	bool exact; /* since exactly then */
 };
 
 struct source_opts {
