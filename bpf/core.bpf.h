@@ -66,9 +66,10 @@ struct counts_map {
 	__type(value, struct counts);
 };
 
+#define EVENTS_LEN (256 << 10)
 struct events_map {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
+	__uint(max_entries, EVENTS_LEN);
 };
 
 extern struct proc_of_map proc_of SEC(".maps");

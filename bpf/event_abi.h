@@ -28,6 +28,7 @@ enum event_type {
 	EVENT_LOOP_ASK = 10, /* struct event_loop (loop_abi.h): does this thread run a loop? */
 	EVENT_LOOP_STALL = 11, /* struct event_loop: a step is long */
 	EVENT_LOOP_END = 12, /* struct event_loop: such a step is over */
+	EVENT_CHILD = 13, /* struct event_child: one more process to watch */
 	EVENT_GIL_HALF = 16, /* struct event_gil: such a wait may become too long */
 	EVENT_GIL_TOUCHED = 17, /* struct event_gil: its thread has got the GIL */
 };
@@ -57,6 +58,15 @@ struct event_proc {
 	__u64 generation;
 };
 
+/* Ids in the loader's pid namespace. */
+struct event_child {
+	__u32 type;
+	__u32 pid;
+	__u64 now_ns;
+	__u32 parent;
+	__u32 pad;
+};
+
 #define EVENT_ASSERT_AT(type, field, off) \
 	_Static_assert(__builtin_offsetof(struct type, field) == (off), #type "." #field)
 EVENT_ASSERT_AT(event_slot, now_ns, 8);
@@ -69,5 +79,9 @@ _Static_assert(sizeof(struct event_slot) == 56, "event_slot");
 EVENT_ASSERT_AT(event_proc, now_ns, 8);
 EVENT_ASSERT_AT(event_proc, page, 16);
 _Static_assert(sizeof(struct event_proc) == 32, "event_proc");
+EVENT_ASSERT_AT(event_child, pid, 4);
+EVENT_ASSERT_AT(event_child, now_ns, 8);
+EVENT_ASSERT_AT(event_child, parent, 16);
+_Static_assert(sizeof(struct event_child) == 24, "event_child");
 
 #endif

@@ -127,6 +127,9 @@ struct pass_state {
 	X(PAUSES, "pauses", "stopped, traced or frozen targets")                       \
 	X(EXECS, "execs", "a watched process executed a program")                      \
 	X(EXITS, "exits", "a watched process ended")                                   \
+	X(CHILDREN, "children", "forks and execs of followed processes told")          \
+	X(CHILD_UNMARKED, "child_unmarked", "no memory to follow a child")             \
+	X(CHILD_FULL, "child_full", "no room to tell of a child: /proc is searched")   \
 	X(WALKS, "walks", "Python stacks taken")                                       \
 	X(WALK_REPEATS, "walk_repeats", "the event came again before it was closed")   \
 	X(WALK_OTHER, "walk_other", "the thread state was another thread's")           \

@@ -16,8 +16,9 @@ test   git g++ shellcheck clang-format libclang-rt-dev llvm mandoc
 test   python3-venv python3-jsonschema jq procps util-linux mount ca-certificates mmdebstrap xz-utils
 demo   python3
 "
-# Event loops and the original extension, as they come from PyPI, and a validator for the records.
-pypi="trio perpetuo jsonschema uvloop gevent tornado"
+# Event loops, servers with workers and the original extension, as they come from PyPI, and a validator
+# for the records.
+pypi="trio perpetuo jsonschema uvloop gevent tornado gunicorn uvicorn"
 # For interpreters that are not the venv's, in folders beside it: folder, version, packages. The oldest
 # Trio that is read, and what is compiled for each version.
 folders="

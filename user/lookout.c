@@ -58,8 +58,9 @@ static void warm_up(struct target *t)
 	struct py_walk_opts wo = { 0 };
 
 	if (!py) {
-		log_msg(LOG_INFO, MODULE, "process %d: stalls will be reported without stacks: %s",
-			(int)t->pid, why.text);
+		log_msg(t->parent ? LOG_DEBUG : LOG_INFO, MODULE,
+			"process %d: stalls will be reported without stacks: %s", (int)t->pid,
+			why.text);
 		return;
 	}
 	log_msg(LOG_DEBUG, MODULE, "process %d: %s", (int)t->pid, python__describe(py));

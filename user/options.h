@@ -47,6 +47,7 @@ struct options {
 	const char *redact[REDACT_MAX_PATTERNS]; /* for redact__new() */
 	size_t nredact;
 	bool show_secrets;
+	bool follow; /* children are watched, too */
 	bool json;
 	bool full;
 	bool stats;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "bench.h"
+#include "family.h"
 #include "gil.h"
 #include "hook.h"
 #include "judge.h"
@@ -61,6 +63,7 @@ struct session {
 	int signal_fd;
 	struct target *target[SOURCE_MAX_PROCS]; /* by handle */
 	size_t ntargets;
+	struct family *family; /* NULL: children are not followed */
 	struct queue *queue; /* told by the backend, to be handled after dispatch */
 	struct lookout lookout;
 	uint64_t lost_untold;
@@ -78,6 +81,8 @@ static void queue_event(void *ctx, const struct source_event *ev)
 
 	if (ev->type == SOURCE_LOST)
 		s->lost_untold += ev->lost;
+	else if (ev->type == SOURCE_CHILD && s->family)
+		family__told(s->family, ev);
 	else if (queue__push(s->queue, ev))
 		s->lost_untold++;
 }
@@ -132,10 +137,14 @@ static int epoll_add(struct session *s, int fd, uint64_t tag, struct err *err)
 	return 0;
 }
 
-/* The tables in the kernel are as large as this watch needs: each pass of the judge looks at them.
- */
+static int add_child(void *ctx, pid_t pid, struct target **out, struct err *err);
+static void drop_child(void *ctx, struct target *t);
+
+/* The tables in the kernel are as large as this watch may need. */
 static uint32_t max_procs(const struct options *opts)
 {
+	if (opts->follow)
+		return SOURCE_MAX_PROCS;
 	return opts->mode == MODE_RUN ? 1 : (uint32_t)opts->npids;
 }
 
@@ -145,6 +154,7 @@ static int try_backend(struct session *s, const struct source_ops *ops, struct e
 		.poll_ns = s->opts->poll_ns,
 		.thresholds = &s->opts->thresholds,
 		.max_procs = max_procs(s->opts),
+		.follow = s->opts->follow,
 	};
 	int ret = ops->open(&so, queue_event, s, &s->source, err);
 
@@ -197,6 +207,27 @@ static int open_fds(struct session *s, struct err *err)
 	return ret ? ret : epoll_add(s, s->signal_fd, TAG_SIGNAL, err);
 }
 
+static struct target *find_target(void *ctx, pid_t pid)
+{
+	struct session *s = ctx;
+
+	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
+		if (s->target[i] && s->target[i]->pid == pid)
+			return s->target[i];
+	return NULL;
+}
+
+/* What the lookout finds in a child is no news: that it is followed is told. */
+static void tell_found(void *ctx, enum report_severity severity, pid_t pid, const char *text)
+{
+	const struct target *t = find_target(ctx, pid);
+
+	if (t && t->parent && severity == REPORT_INFO)
+		log_msg(LOG_DEBUG, MODULE, "process %d: %s", (int)pid, text);
+	else
+		tell_text(ctx, severity, pid, text);
+}
+
 static int open_judges(struct session *s, struct err *err)
 {
 	const struct options *opts = s->opts;
@@ -236,7 +267,7 @@ static int open_judges(struct session *s, struct err *err)
 		.source = s->source,
 		.gil = s->gil,
 		.loop = s->loop,
-		.tell = tell_text,
+		.tell = tell_found,
 		.ctx = s,
 	};
 	return 0;
@@ -258,6 +289,20 @@ static int open_hook(struct session *s, struct err *err)
 	int ret = hook__new(&ho, say_of_hook, s, &s->hook, err);
 
 	return ret ? ret : epoll_add(s, hook__fd(s->hook), TAG_HOOK, err);
+}
+
+static int open_family(struct session *s, struct err *err)
+{
+	const struct family_house house = {
+		.find = find_target,
+		.add = add_child,
+		.drop = drop_child,
+		.tell = tell_text,
+		.ctx = s,
+	};
+
+	s->family = family__new(s->ops, s->source, &house);
+	return s->family ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
@@ -296,6 +341,8 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 		ret = open_hook(s, err);
 	if (!ret)
 		ret = open_judges(s, err);
+	if (!ret && opts->follow)
+		ret = open_family(s, err);
 	if (ret)
 		goto fail;
 	*out = s;
@@ -316,6 +363,8 @@ static void print_stats(struct session *s)
 		gil_judge__stats(s->gil, &out);
 	if (s->loop)
 		loop_judge__stats(s->loop, &out);
+	if (s->family)
+		family__stats(s->family, &out);
 	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
 	strbuf_addf(&out, "session.events_lost %llu\n", (unsigned long long)s->lost);
 	strbuf_addf(&out, "session.records_lost %llu\n", (unsigned long long)sink__lost(s->sink));
@@ -334,6 +383,7 @@ void session__free(struct session *s)
 	redact__free(s->redact);
 	gil_judge__free(s->gil);
 	loop_judge__free(s->loop);
+	family__free(s->family);
 	life__free(s->life);
 	hook__free(s->hook);
 	allow__free(s->allow);
@@ -369,7 +419,7 @@ static void arm(int timer_fd, uint64_t at_ns)
 /* Sets the timer to the earliest look that is due; off when all have their pages. */
 static void arm_looks(struct session *s)
 {
-	uint64_t at = 0, due;
+	uint64_t at = s->family ? family__due(s->family) : 0, due;
 
 	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++) {
 		const struct target *t = s->target[i];
@@ -418,7 +468,11 @@ static int add_target(struct session *s, pid_t pid, struct target **out, struct 
 
 static void remove_target(struct session *s, struct target *t)
 {
+	struct source_event ev;
+
 	s->ops->remove(s->source, t->proc);
+	while (queue__pop_of(s->queue, t->proc, &ev))
+		; /* the handle will be another's */
 	if (s->gil)
 		gil_judge__forget(s->gil, t->proc);
 	if (s->loop)
@@ -428,13 +482,33 @@ static void remove_target(struct session *s, struct target *t)
 	target__free(t);
 }
 
+static int add_child(void *ctx, pid_t pid, struct target **out, struct err *err)
+{
+	return add_target(ctx, pid, out, err);
+}
+
+static void drop_child(void *ctx, struct target *t)
+{
+	remove_target(ctx, t);
+}
+
+/* One that we were told to watch. */
+static int add_root(struct session *s, pid_t pid, struct target **t, struct err *err)
+{
+	int ret = add_target(s, pid, t, err);
+
+	if (!ret && s->family)
+		ret = family__follow(s->family, *t, err);
+	return ret;
+}
+
 int session__add(struct session *s, pid_t pid, struct err *err)
 {
 	struct target *t;
 	int ret;
 
 	tell(s, REPORT_INFO, pid, "Attempting to monitor pid %d...", (int)pid);
-	ret = add_target(s, pid, &t, err);
+	ret = add_root(s, pid, &t, err);
 	if (ret)
 		return ret;
 	lookout__look(&s->lookout, t);
@@ -452,7 +526,7 @@ int session__add(struct session *s, pid_t pid, struct err *err)
 int session__add_starting(struct session *s, pid_t pid, struct err *err)
 {
 	struct target *t;
-	int ret = add_target(s, pid, &t, err);
+	int ret = add_root(s, pid, &t, err);
 
 	if (ret)
 		return ret;
@@ -477,14 +551,16 @@ static void on_exec(struct session *s, struct target *t)
 	s->ops->remove(s->source, t->proc);
 	t->next_look_ns = 0;
 	ret = target__reopen(t, &err);
+	if (!ret && s->family)
+		ret = family__executed(s->family, t, &err);
 	if (!ret)
 		ret = s->ops->add(s->source, t->proc, t->pid, t->pidfd, t->info.monotonic_offset_ns,
 				  t->info.start_monotonic_ns, &err);
 	if (ret == -ESRCH || (ret == -ENOENT && t->info.zombie))
 		return; /* it has exited meanwhile: its pidfd says so */
 	if (ret) {
-		log_msg(LOG_ERROR, MODULE, "process %d is watched no longer: %s", (int)t->pid,
-			err_text(&err, ret));
+		log_msg(t->parent ? LOG_DEBUG : LOG_ERROR, MODULE,
+			"process %d is watched no longer: %s", (int)t->pid, err_text(&err, ret));
 		remove_target(s, t);
 		return;
 	}
@@ -521,6 +597,7 @@ static void handle(struct session *s, const struct source_event *ev)
 	case SOURCE_EXEC:
 		on_exec(s, t);
 		break;
+	case SOURCE_CHILD:
 	case SOURCE_LOST:
 		break;
 	}
@@ -579,7 +656,9 @@ static void on_exit_of(struct session *s, uint32_t proc)
 	if (!t)
 		return;
 	note_write(s, judge__target_gone(s->judge, t, "the process has exited", &err), &err);
-	if (t->was_watched)
+	if (t->parent)
+		log_msg(LOG_DEBUG, MODULE, "process %d has exited", (int)t->pid);
+	else if (t->was_watched || s->family)
 		tell(s, REPORT_INFO, t->pid, "Process %d has exited", (int)t->pid);
 	else
 		tell(s, REPORT_INFO, t->pid,
@@ -590,11 +669,14 @@ static void on_exit_of(struct session *s, uint32_t proc)
 
 static void on_looks(struct session *s)
 {
-	uint64_t expired, now = clock_monotonic_ns();
+	uint64_t expired, now = clock_monotonic_ns(), end = now + SLICE_NS;
 
 	if (read(s->look_fd, &expired, sizeof(expired)) < 0)
 		return;
-	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++) {
+	/* first: of a handle that becomes free below, the exit may still be on its way to us */
+	if (s->family)
+		family__run(s->family, now);
+	for (size_t i = 0; i < SOURCE_MAX_PROCS && clock_monotonic_ns() < end; i++) {
 		struct target *t = s->target[i];
 
 		uint64_t due = t ? lookout__due(t) : 0;
@@ -603,9 +685,33 @@ static void on_looks(struct session *s)
 			continue;
 		if (target__is_void(t)) /* the poll backend sees an exec only where it reads */
 			on_exec(s, t);
-		else
+		else if (!s->family || family__settle(s->family, t))
 			lookout__run(&s->lookout, t, now);
 	}
+}
+
+/* A command is waited for, its orphans are not. Of processes that ran before, all are. */
+static bool is_over(const struct session *s)
+{
+	bool roots = false;
+
+	if (s->opts->mode != MODE_RUN || !s->family)
+		return !s->ntargets && !(s->family && family__waits(s->family));
+	for (size_t i = 0; i < SOURCE_MAX_PROCS && !roots; i++)
+		roots = s->target[i] && !s->target[i]->parent;
+	return !roots;
+}
+
+/* With room for hundreds of children, a few files each. A command was started with the old limit.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl))
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
 /* True: stop watching. */
@@ -653,7 +759,9 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 	ret = privilege__reduce(s->hook && hook__needs_setuid(s->hook), err);
 	if (ret)
 		return ret;
-	while (s->ntargets && !stop && !s->fatal) {
+	if (s->family)
+		raise_file_limit();
+	while (!is_over(s) && !stop && !s->fatal) {
 		n = epoll_wait(s->epoll_fd, ev, 16, queue__is_empty(s->queue) ? -1 : 0);
 		if (n < 0 && errno != EINTR)
 			return err_set(err, -errno, "epoll_wait: %s", strerror(errno));

@@ -28,6 +28,7 @@ static void forget(struct target *t)
 	t->python = NULL;
 	t->no_python.text[0] = '\0';
 	t->no_python_is_final = false;
+	t->is_settled = false;
 	t->next_python_ns = 0;
 	mem__free(t->mem);
 	t->mem = NULL;
@@ -153,6 +154,8 @@ int target__find_pages(struct target *t, uint32_t *foreign, struct err *err)
 
 	if (n < 0)
 		return n;
+	if (n && t->parent)
+		n = (int)slot_pages__drop_shared(pages, (size_t)n, t->parent);
 	free(t->pages);
 	t->pages = pages;
 	t->npages = (size_t)n;
@@ -174,7 +177,8 @@ struct python *target__python(struct target *t, struct err *err)
 	if (t->python)
 		return t->python;
 	if (!t->no_python_is_final && clock_monotonic_ns() >= t->next_python_ns) {
-		ret = python__open(t->pid, &t->python, &t->no_python);
+		ret = t->hurried ? python__open_now(t->pid, &t->python, &t->no_python)
+				 : python__open(t->pid, &t->python, &t->no_python);
 		if (!ret)
 			return t->python;
 		t->no_python_is_final = ret == -EOPNOTSUPP;

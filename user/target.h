@@ -17,6 +17,7 @@ struct python;
 
 struct target {
 	pid_t pid;
+	pid_t parent; /* of a child that is followed; 0 = we were told to watch it */
 	uint32_t proc; /* handle at the source */
 	int pidfd; /* readable when it has exited */
 	struct mem *mem;
@@ -28,6 +29,9 @@ struct target {
 	struct python *python; /* NULL: not looked for yet, or see no_python */
 	struct err no_python; /* why there are no stacks, "" = not known to be impossible */
 	bool no_python_is_final;
+	bool hurried; /* one that starts is not waited for */
+	bool is_settled; /* a child: it is known to run Python */
+	bool said_followed;
 	uint64_t next_python_ns; /* when to look for it again */
 	bool said_no_pages;
 	bool said_watched; /* that it is, without any page */

@@ -18,18 +18,20 @@ with()
 	STALLS_GO=$tmp/go start "$(venv_python)" "$top/tests/targets/original.py" >"$truth" 2>"$tmp/target-stderr"
 	target=$started
 	wait_for 20 grep -q '^ready' "$truth" || diag "$(cat "$tmp/target-stderr")"
-	start_watch --backend "$1" --alert-interval 150ms
+	start_watch --backend "$@" --alert-interval 150ms
 	go
 	finish
-	is "$(count "$detected")" 1 "$1: the stall is detected, and nothing else"
-	is "$(first "$detected" .additional_info.name)" orig "$1: its name is read"
+	is "$(count "$detected")" 1 "$*: the stall is detected, and nothing else"
+	is "$(first "$detected" .additional_info.name)" orig "$*: its name is read"
 	is "$(first "$detected" '[.stall_details.relevant_traces[0][].name] | index("stuck_in_original") != null')" true \
-		"$1: its stack is shown"
-	is "$(first "$ended" .stall.start_exact)" false "$1: its start is said to be observed"
-	near "$(first "$ended" .stall.duration_ms)" 500 $observed_ms "$1: its total is about right"
-	check "$1: its records are valid" json_check "$records"
+		"$*: its stack is shown"
+	is "$(first "$ended" .stall.start_exact)" false "$*: its start is said to be observed"
+	near "$(first "$ended" .stall.duration_ms)" 500 $observed_ms "$*: its total is about right"
+	check "$*: its records are valid" json_check "$records"
 }
 
-plan 12
+plan 19
 with poll
 with bpf
+with bpf --follow
+is "$(count '.message | test("^Following pid")')" 1 "its child is followed, and does not tell what its parent does"

@@ -6,6 +6,7 @@ named "orig" and prints its truth as stalls.py does.
 """
 
 import os
+import signal
 import threading
 import time
 
@@ -24,6 +25,9 @@ def main() -> None:
     assert not hasattr(perpetuo, "SLOT_VERSION")
     tracker = perpetuo.StallTracker("orig", threading.get_ident())
     tracker.go_idle()
+    child = os.fork()  # which has the page, too, in the same memory
+    if child == 0:
+        signal.pause()
     print("ready", os.getpid(), flush=True)
     while not os.path.exists(os.environ["STALLS_GO"]):
         time.sleep(0.01)
@@ -37,6 +41,8 @@ def main() -> None:
     tracker.go_idle()
     print("orig", start, now(), flush=True)
     time.sleep(0.3)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     print("done", flush=True)
 
 

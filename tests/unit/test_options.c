@@ -42,6 +42,7 @@ static void defaults(void)
 	is_str(opts.backend, "auto", "--backend is auto");
 	ok(opts.locals && !opts.json && !opts.stats && !opts.verbose, "locals yes, the rest no");
 	ok(!opts.output && !opts.user && !opts.command, "no output, no user, no command");
+	ok(!opts.follow && !parse("--follow --pid 7") && opts.follow, "children on request");
 }
 
 static void everything(void)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #include "proc/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -96,6 +97,24 @@ bool process__exists(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	return pid > 0 && !access(path, F_OK);
+}
+
+int process__each(void (*fn)(void *ctx, const struct task_stat *stat), void *ctx)
+{
+	DIR *dir = opendir("/proc");
+	struct task_stat stat;
+	struct dirent *ent;
+	pid_t pid;
+
+	if (!dir)
+		return -errno;
+	while ((ent = readdir(dir))) {
+		pid = (pid_t)strtol(ent->d_name, NULL, 10);
+		if (pid > 0 && !task_stat__load(pid, pid, &stat))
+			fn(ctx, &stat);
+	}
+	closedir(dir);
+	return 0;
 }
 
 int process_args__load(pid_t pid, struct process_args *out)

@@ -43,6 +43,11 @@ struct process_args {
 int process_args__load(pid_t pid, struct process_args *out);
 void process_args__free(struct process_args *args); /* content only; zeroed structs are fine */
 
+struct task_stat;
+
+/* Tells FN of each process that is there. 0 or negative errno. */
+int process__each(void (*fn)(void *ctx, const struct task_stat *stat), void *ctx);
+
 /* "monotonic  SEC  NSEC" of /proc/PID/timens_offsets, in ns. 0 or -EINVAL. */
 int timens_monotonic__parse(const char *text, size_t len, int64_t *offset_ns);
 

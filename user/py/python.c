@@ -32,6 +32,7 @@ struct python {
 	struct loops *loops;
 	struct maps recorded; /* of a recording */
 	struct kinds *kinds; /* made when locks are looked for */
+	bool hurried;
 	char description[PY_VERSION_LEN + 300];
 };
 
@@ -59,7 +60,7 @@ static int self_test(struct python *py, struct err *err)
 	struct walk_test test = { 0 };
 	char version[PY_VERSION_LEN];
 	pid_t pid = py->target.pid;
-	int ret = 0, rounds = pid ? TEST_ROUNDS : 1; /* a recording does not change */
+	int ret = 0, rounds = pid && !py->hurried ? TEST_ROUNDS : 1;
 
 	py_version__format(py->runtime.hex, version);
 	py->target.deadline_ns = clock_monotonic_ns() + TEST_TIMEOUT_NS;
@@ -72,7 +73,7 @@ static int self_test(struct python *py, struct err *err)
 			return err_set(err, ret, "no memory for reading process %d", pid);
 		if (!ret && test.proven)
 			return 0;
-		if (pid)
+		if (rounds > 1) /* a recording does not change */
 			usleep(TEST_PAUSE_US);
 	}
 	if (ret == -ENOENT || (!ret && !test.threads))
@@ -88,7 +89,7 @@ static int self_test(struct python *py, struct err *err)
 	}
 	if (!test.with_frames)
 		return err_set(err, -ENOENT, "no thread of process %d runs Python code yet", pid);
-	return err_set(err, -EOPNOTSUPP,
+	return err_set(err, py->hurried ? -ENOENT : -EOPNOTSUPP,
 		       "the CPython %s in process %d is a build that is laid out in an unknown way",
 		       version, pid);
 }
@@ -153,6 +154,15 @@ int python__open(pid_t pid, struct python **out, struct err *err)
 {
 	struct python *py = new_python(pid, err);
 
+	return hand_out(py, py ? open_process(py, NULL, err) : -ENOMEM, out);
+}
+
+int python__open_now(pid_t pid, struct python **out, struct err *err)
+{
+	struct python *py = new_python(pid, err);
+
+	if (py)
+		py->hurried = true;
 	return hand_out(py, py ? open_process(py, NULL, err) : -ENOMEM, out);
 }
 

@@ -186,6 +186,9 @@ struct py_walk_opts {
 int python__open(pid_t pid, struct python **out, struct err *err);
 void python__free(struct python *py); /* NULL is fine */
 
+/* The same with one look, for who has no time: where several might decide it is -ENOENT. */
+int python__open_now(pid_t pid, struct python **out, struct err *err);
+
 struct mem;
 struct recorder;
 struct recording;

@@ -121,6 +121,8 @@ static int configure(struct source *s, struct err *err)
 	bpf_program__set_autoload(skel->progs.pywalk_once, s->perf);
 	bpf_program__set_autoload(skel->progs.gil_touched, s->perf);
 	bpf_program__set_autoload(skel->progs.slots_tick_hrtimer, !s->perf);
+	bpf_program__set_autoload(skel->progs.family_fork, s->opts.follow);
+	bpf_program__set_autoload(skel->progs.family_exec, s->opts.follow);
 	if (bpf_map__set_max_entries(skel->maps.segments, segments) ||
 	    bpf_map__set_max_entries(skel->maps.procs, s->opts.max_procs) ||
 	    bpf_map__set_max_entries(skel->maps.gils, s->opts.max_procs) ||
@@ -222,13 +224,25 @@ static void on_loop(struct source *s, uint32_t proc, const struct event_loop *e)
 	tell(s, &ev, e->now_ns);
 }
 
+static void on_child(struct source *s, const struct event_child *e)
+{
+	struct source_event ev = {
+		.type = SOURCE_CHILD,
+		.child = { .pid = (pid_t)e->pid, .parent = (pid_t)e->parent },
+	};
+
+	tell(s, &ev, e->now_ns);
+}
+
 static int on_record(void *ctx, void *data, size_t len)
 {
 	const struct event_proc *head = data;
 	struct source *s = ctx;
 	uint32_t proc;
 
-	if (len < sizeof(*head))
+	if (len >= sizeof(struct event_child) && head->type == EVENT_CHILD)
+		on_child(s, data);
+	if (len < sizeof(*head) || head->type == EVENT_CHILD)
 		return 0;
 	proc = PROC_INDEX(head->proc);
 	/* told of a process that was forgotten meanwhile */
@@ -368,10 +382,17 @@ static int read_counts(struct source *s, struct counts *out)
 /* Records that did not fit come again, but a short section may have gone by unseen meanwhile. */
 static void tell_lost(struct source *s)
 {
-	struct source_event ev = { .type = SOURCE_LOST };
+	struct source_event ev = { .type = SOURCE_LOST }, child = { .type = SOURCE_CHILD };
+	uint64_t children;
 	struct counts c;
 
-	if (read_counts(s, &c) || c.value[COUNT_EVENTS_FULL] == s->lost_told)
+	if (read_counts(s, &c))
+		return;
+	children = c.value[COUNT_CHILD_FULL] + c.value[COUNT_CHILD_UNMARKED];
+	if (children != s->children_lost_told)
+		tell(s, &child, bpf_clock_ns(s));
+	s->children_lost_told = children;
+	if (c.value[COUNT_EVENTS_FULL] == s->lost_told)
 		return;
 	ev.lost = c.value[COUNT_EVENTS_FULL] - s->lost_told;
 	s->lost_told = c.value[COUNT_EVENTS_FULL];
@@ -446,6 +467,8 @@ const struct source_ops source_bpf = {
 	.watch_loops = bpf_loop__watch,
 	.set_loop = bpf_loop__set,
 	.usage = bpf_account__usage,
+	.follow = bpf_family__follow,
+	.follows = bpf_family__follows,
 	.fd = bpf_fd,
 	.dispatch = bpf_dispatch,
 	.capture = bpf_walk__capture,

@@ -2,7 +2,8 @@
 /*
  * The BPF backend, inside: bpf.c wires and tells, bpf_table.c keeps the tables that the programs
  * read, bpf_gil.c that of the GILs, bpf_loop.c that of event loops, bpf_account.c that of where the
- * time of threads went, bpf_tick.c has the ticks, bpf_walk.c takes stacks.
+ * time of threads went, bpf_family.c that of who is followed, bpf_tick.c has the ticks, bpf_walk.c
+ * takes stacks.
  */
 #ifndef PERPETUO_SOURCE_BPF_H
 #define PERPETUO_SOURCE_BPF_H
@@ -94,6 +95,7 @@ struct source {
 	int epoll_fd;
 
 	uint64_t lost_told;
+	uint64_t children_lost_told;
 	uint64_t wakes; /* dispatches that had something to do */
 	uint64_t told;
 	uint64_t reread;
@@ -148,6 +150,10 @@ int bpf_account__open(struct source *s, struct err *err); /* after the load */
 void bpf_account__close(struct source *s);
 void bpf_account__forget(struct source *s, uint32_t handle); /* of a process */
 int bpf_account__usage(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
+
+/* bpf_family.c: as in source_ops. */
+int bpf_family__follow(struct source *s, int pidfd, pid_t parent, struct err *err);
+bool bpf_family__follows(const struct source *s, int pidfd);
 
 /* bpf_tick.c */
 bool ticks_allowed(void); /* may we open a cpu-clock event on a CPU? */

@@ -37,6 +37,7 @@ struct finder {
 	uint32_t foreign;
 	size_t looks;
 	uint64_t end; /* of the mapping that is looked at */
+	uint64_t inode; /* of that mapping, 0 = it is private */
 	struct mem_range range[BATCH];
 	struct head head[BATCH];
 	size_t pending;
@@ -124,6 +125,7 @@ static void consider(struct finder *f, const struct head *head, uint64_t addr)
 	memset(page, 0, sizeof(*page));
 	if (head->version == SLOT_V0) {
 		page->addr = addr;
+		page->inode = f->inode;
 		page->version = SLOT_V0;
 		page->nwords = SLOT_V0_SLOTS;
 		page->in_use = SLOT_V0_SLOTS;
@@ -169,6 +171,7 @@ static int look_in(struct finder *f, const struct map *map)
 	int err = 0;
 
 	f->end = map->end;
+	f->inode = map->inode;
 	if (len <= SMALL_MAPPING) {
 		for (uint64_t at = map->start; at < map->end && !err; at += PAGE_LEN)
 			err = look(f, at);
@@ -228,6 +231,32 @@ out:
 	free(f->pages);
 	free(f);
 	return ret;
+}
+
+size_t slot_pages__drop_shared(struct slot_page_info *pages, size_t n, pid_t parent)
+{
+	struct maps maps = { 0 };
+	size_t kept = 0;
+	struct err err;
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++)
+		any |= pages[i].inode != 0;
+	/* a parent that is gone leaves them to the child */
+	if (!any || maps__load(parent, &maps, &err))
+		return n;
+	for (size_t i = 0; i < n; i++) {
+		bool shared = false;
+
+		for (size_t k = 0; k < maps.cnt && pages[i].inode && !shared; k++)
+			shared = maps.map[k].shared && maps.map[k].inode == pages[i].inode &&
+				 maps.map[k].start <= pages[i].addr &&
+				 maps.map[k].end > pages[i].addr;
+		if (!shared)
+			pages[kept++] = pages[i];
+	}
+	maps__free(&maps);
+	return kept;
 }
 
 static void set_name(struct slot_facts *out, const char *name, size_t len)

@@ -24,6 +24,7 @@ struct slot_page_info {
 	uint32_t nwords; /* slots that can be in use: SLOT_V0_SLOTS, or SLOT_WORDS */
 	uint32_t in_use; /* of these, the first in_use may be in use now */
 	uint64_t generation;
+	uint64_t inode; /* v0: of the shared memory in which it lies; v1: 0 */
 	uint64_t meta; /* v1: address of slot_meta[0] */
 	uint64_t long_ns; /* v1: sections longer than this enter the history */
 	uint64_t counters[(SLOT_WORDS + 63) / 64]; /* v1: slots of kind counter, a bit each */
@@ -53,6 +54,12 @@ enum slot_truth {
  */
 int slot_pages__find(pid_t pid, struct mem *mem, struct slot_page_info **pages, uint32_t *foreign,
 		     struct err *err);
+
+/*
+ * A process that was forked has its parent's pages of v0, too, in the same memory: takes those out
+ * that PARENT has. How many of the N PAGES are left.
+ */
+size_t slot_pages__drop_shared(struct slot_page_info *pages, size_t n, pid_t parent);
 
 /* Reads the facts of one page again (in_use, generation, counters). -ESTALE if it is no page any
  * more. */

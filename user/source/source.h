@@ -39,6 +39,7 @@ enum source_event_type {
 	SOURCE_LOOP_ASK, /* does this thread run an event loop? */
 	SOURCE_LOOP_STALL, /* a step of an event loop has lasted for the threshold */
 	SOURCE_LOOP_END, /* such a step is over; `is_long`: it counts also if it was never told */
+	SOURCE_CHILD, /* of a process that is followed: one more to watch, in `child` */
 	SOURCE_LOST, /* records did not fit: count in `lost` */
 };
 
@@ -73,6 +74,10 @@ struct source_event {
 	uint64_t lost;
 	struct source_gil gil;
 	struct {
+		pid_t pid; /* 0 = children were not told: look for them */
+		pid_t parent;
+	} child;
+	struct {
 		uint64_t ver_addr; /* which: as in source_loop; 0 = not known yet */
 		uint64_t ver; /* the step: what the count of steps was in it */
 		uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC here; the start tells steps apart */
@@ -97,6 +102,7 @@ struct source_opts {
 	uint64_t poll_ns; /* --poll-interval */
 	const struct thresholds *thresholds; /* outlives the backend */
 	uint32_t max_procs; /* at most SOURCE_MAX_PROCS */
+	bool follow; /* children are to be told */
 };
 
 typedef void (*source_event_fn)(void *ctx, const struct source_event *ev);
@@ -175,6 +181,16 @@ struct source_ops {
 	 * look. NULL if this backend has no such means.
 	 */
 	int (*usage)(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
+
+	/*
+	 * Follow the process PIDFD, a child of PARENT (0 = we were told to watch it): from now on
+	 * its children and theirs are followed and told (SOURCE_CHILD), when they are forked with a
+	 * memory of their own, and when one that is not watched executes a program. NULL if this
+	 * backend has no such means.
+	 */
+	int (*follow)(struct source *s, int pidfd, pid_t parent, struct err *err);
+	/* Is PIDFD followed? A pid that was told may be another process by now. */
+	bool (*follows)(const struct source *s, int pidfd);
 
 	/* For epoll: readable when dispatch has something to do. -1 if it needs none. */
 	int (*fd)(const struct source *s);

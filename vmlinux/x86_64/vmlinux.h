@@ -76,6 +76,14 @@ enum {
 };
 
 enum {
+	BPF_RB_AVAIL_DATA = 0,
+};
+
+enum {
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+};
+
+enum {
 	false = 0,
 	true = 1,
 };
@@ -110,6 +118,7 @@ struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
 	int on_cpu;
+	struct mm_struct *mm;
 	unsigned int frozen: 1;
 	pid_t pid;
 	pid_t tgid;
