@@ -103,9 +103,10 @@ def keep_the_gil(step: str, seconds: float) -> None:
 
     victim = threading.Thread(target=compute, name="victim")
     victim.start()
+    usleep = ctypes.PyDLL(None).usleep
     time.sleep(0.5)
     start = now()
-    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    usleep(int(seconds * 1e6))
     end = now()
     stop = True
     victim.join()

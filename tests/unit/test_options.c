@@ -282,7 +282,7 @@ static void help(void)
 
 int main(void)
 {
-	plan(68);
+	plan(69);
 	defaults();
 	everything();
 	modes();
