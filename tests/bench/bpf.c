@@ -28,6 +28,7 @@
 #include "bpf/slot_abi.h"
 #include "source/slot.h"
 #include "source/source.h"
+#include "stall/threshold.h"
 
 #define MS NSEC_PER_MSEC
 #define THRESHOLD_NS (100 * MS)
@@ -103,9 +104,8 @@ static void die(const char *what, const char *why)
 
 static void open_source(void)
 {
-	struct source_opts opts = { .poll_ns = 50 * MS,
-				    .threshold_ns = THRESHOLD_NS,
-				    .max_procs = 4 };
+	static const struct thresholds thresholds = { .alert_ns = THRESHOLD_NS };
+	struct source_opts opts = { .poll_ns = 50 * MS, .thresholds = &thresholds, .max_procs = 4 };
 	struct err err = { "" };
 
 	if (source_bpf.open(&opts, on_event, NULL, &source, &err))
