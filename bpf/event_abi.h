@@ -31,6 +31,7 @@ enum event_type {
 	EVENT_CHILD = 13, /* struct event_child: one more process to watch */
 	EVENT_GIL_HALF = 16, /* struct event_gil: such a wait may become too long */
 	EVENT_GIL_TOUCHED = 17, /* struct event_gil: its thread has got the GIL */
+	EVENT_GIL_BORN = 18, /* struct event_gil: there are interpreters that are not known yet */
 };
 
 enum event_slot_flags {

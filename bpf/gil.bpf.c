@@ -18,6 +18,7 @@
 #include "bpf/gil_abi.h"
 
 #define FUTEX_NR 202
+#define WORLD_WAIT_US 1000 /* CPython: stop_the_world() */
 
 struct gils_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -130,6 +131,45 @@ static __always_inline enum gil_where where_is(struct gil_table *t, u64 uaddr, u
 	return GIL_ELSEWHERE;
 }
 
+/* Has the current thread asked the world of the state at AT to stop, and it has not yet? */
+static __always_inline bool waits_for_world(struct gil_table *t, u64 at, struct task_struct *task)
+{
+	struct stw_words w;
+	u64 id;
+
+	if (bpf_probe_read_user(&w, sizeof(w), (void *)at)) {
+		count(COUNT_GIL_FAULT);
+		return false;
+	}
+	if (!w.requested || w.stopped || !w.requester)
+		return false;
+	if (bpf_probe_read_user(&id, sizeof(id), (void *)(w.requester + t->thread_id)))
+		return false;
+	return id == thread_pointer(task);
+}
+
+static __always_inline u64 world_of(struct gil_table *t, struct task_struct *task)
+{
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GIL_WORLDS; i++) {
+		if (i >= READ_ONCE(t->worlds))
+			break;
+		if (waits_for_world(t, t->world[i], task))
+			return t->world[i];
+	}
+	return 0;
+}
+
+/* Notices that an interpreter was made, which may have a GIL of its own. */
+static __always_inline void look_for_births(struct gil_table *t)
+{
+	u64 n;
+
+	if (READ_ONCE(t->births_at) && !bpf_probe_read_user(&n, sizeof(n), (void *)t->births_at) &&
+	    n != t->births)
+		WRITE_ONCE(t->born, n);
+}
+
 /* Where the entry of TID may be: here, and in the GIL_PROBES - 1 places that follow. */
 static __always_inline u64 probe(u32 tid, u64 turn)
 {
@@ -228,12 +268,18 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 			note_end(p, w, &over, flags);
 		l.where = where;
 	}
-	if (gil && !w->since)
+	if (gil && !w->since) {
 		w->gil = gil;
+		th->stw = where == GIL_STOPS;
+	}
 	if (where == GIL_WAITS)
 		l.sp = stack_pointer(task);
 	l.io = io_calls(task);
-	if (where != GIL_ELSEWHERE && where != GIL_EXITS && where != GIL_TOUCHES)
+	if (th->stw) {
+		l.known = 1;
+		l.words.interval = WORLD_WAIT_US;
+		l.mine = where != GIL_STOPS && !waits_for_world(t, w->gil, task);
+	} else if (where != GIL_ELSEWHERE && where != GIL_EXITS && where != GIL_TOUCHES)
 		read_gil(t, w->gil, task, &l);
 	before = w->since;
 	if (gil_observe(w, &l, &over))
@@ -252,14 +298,21 @@ __noinline int gil_switch(u32 proc, u32 voluntary)
 	enum gil_where where = GIL_PREEMPTED;
 	struct gil_thread *th;
 	bool waits;
-	u64 gil = 0;
+	u64 gil = 0, futex;
 	u32 tid;
 
 	if (!t || !p)
 		return 0;
-	if (voluntary)
-		where = where_is(t, futex_of(task), &gil);
-	waits = where == GIL_WAITS || where == GIL_DROPPED;
+	if (voluntary) {
+		futex = futex_of(task);
+		where = where_is(t, futex, &gil);
+		if (futex && where == GIL_ELSEWHERE) {
+			look_for_births(t);
+			gil = world_of(t, task);
+			where = gil ? GIL_STOPS : GIL_ELSEWHERE;
+		}
+	}
+	waits = where == GIL_WAITS || where == GIL_DROPPED || where == GIL_STOPS;
 	if (!waits && !READ_ONCE(t->open))
 		return waits;
 	tid = task->pid;
@@ -289,7 +342,10 @@ __noinline int gil_tick(u32 proc)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct gil_thread *th;
 
-	if (!t || !p || !READ_ONCE(t->open))
+	if (!t || !p)
+		return 0;
+	look_for_births(t);
+	if (!READ_ONCE(t->open))
 		return 0;
 	th = find(t, task->pid);
 	/* the scheduler brings the CPU time up to date when it ticks or switches */
@@ -420,7 +476,7 @@ static __always_inline bool tell_ends(struct proc *p, struct gil_thread *th)
 		e.holder = w->past.holder;
 		e.held_ns = w->past.held;
 		e.moved = w->past.switches;
-		e.flags = w->past.flags;
+		e.flags = w->past.flags | (th->stw ? GIL_STW : 0);
 		e.kind = w->past.kind;
 		e.drops = w->past.drops;
 		if (!tell(p, &e))
@@ -435,7 +491,7 @@ static __always_inline bool tell_ends(struct proc *p, struct gil_thread *th)
 	/* raised a moment after it was over: too short to have been left for us */
 	e.start_ns = told;
 	e.end_ns = pass.now;
-	e.flags = GIL_UNSURE | GIL_ROUGH;
+	e.flags = GIL_UNSURE | GIL_ROUGH | (th->stw ? GIL_STW : 0);
 	if (!tell(p, &e))
 		return false;
 	WRITE_ONCE(w->told, 0);
@@ -455,7 +511,7 @@ static __always_inline void ask_for_guard(struct proc *p, struct gil_thread *th,
 	};
 	u64 half = since + gil_threshold_ns / 2 + paused;
 
-	if (!READ_ONCE(gil_guards) || th->wait.asked == since)
+	if (th->stw || !READ_ONCE(gil_guards) || th->wait.asked == since)
 		return;
 	if ((s64)(pass.now - half) < 0)
 		judge_again_at(half);
@@ -527,11 +583,21 @@ __noinline int gil_judge_thread(u32 proc, u32 index)
 	e.kind = gil_kind(w, pass.now);
 	e.drops = w->drops;
 	e.tid = th->nr;
+	e.flags = th->stw ? GIL_STW : 0;
 	e.waiting = gil_waiting(proc, w->gil);
 	if (tell(p, &e))
 		WRITE_ONCE(w->told, since);
 	pass.watchful = 1;
 	return 0;
+}
+
+static __always_inline void tell_births(struct proc *p, struct gil_table *t)
+{
+	struct event_gil e = { .type = EVENT_GIL_BORN };
+	u64 born = READ_ONCE(t->born);
+
+	if (born && born != t->born_told && tell(p, &e))
+		t->born_told = born;
 }
 
 __noinline int gil_judge(u32 proc)
@@ -542,6 +608,7 @@ __noinline int gil_judge(u32 proc)
 	if (!t || !p || !READ_ONCE(p->live) || !READ_ONCE(p->gils))
 		return 0;
 	pass.watched++;
+	tell_births(p, t);
 	if (!READ_ONCE(t->open))
 		return 0;
 #pragma clang loop unroll(disable)

@@ -18,6 +18,7 @@
 
 /* GILs of one process: one, and one for each subinterpreter that has its own */
 #define GIL_MAX 32
+#define GIL_WORLDS (GIL_MAX + 1) /* stop-the-world states: of interpreters, and of the runtime */
 #define GIL_THREADS 64 /* of one process that wait at once: a power of 2 */
 #define GIL_PROBES 8 /* places where the entry of a thread may be */
 
@@ -35,8 +36,19 @@ struct gil_thread {
 	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
 	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
 	__u32 left; /* it has ended: the timer frees the entry */
-	__u32 pad;
+	__u32 stw; /* its wait is for the world to stop, wait.gil a stw_words */
 	struct gil_wait wait;
+};
+
+/* struct _stoptheworld_state of free-threaded CPython 3.13 and 3.14. */
+struct stw_words {
+	__u8 mutex;
+	__u8 requested;
+	__u8 stopped;
+	__u8 global;
+	__u32 pad;
+	__s64 countdown; /* threads that have not stopped yet */
+	__u64 requester; /* thread state */
 };
 
 struct gil_table {
@@ -44,6 +56,12 @@ struct gil_table {
 	__u32 open; /* entries of `thread` in use */
 	__u64 thread_id; /* offset in a thread state of what is pthread_self() */
 	__u64 gil[GIL_MAX]; /* addresses of gil_words in the target */
+	__u64 worlds; /* how many of: */
+	__u64 world[GIL_WORLDS]; /* addresses of stw_words in the target */
+	/* Interpreters are numbered as they are made: the number of the next one, where it stands
+	 * (0: all share one GIL), what it was when the loader looked for GILs, and what the
+	 * programs saw last when it was another (0: it was not), and told. */
+	__u64 births_at, births, born, born_told;
 	struct gil_thread thread[GIL_THREADS];
 };
 
@@ -92,6 +110,9 @@ GIL_ASSERT_AT(event_gil, kind, 84);
 GIL_ASSERT_AT(event_gil, drops, 88);
 GIL_ASSERT_AT(event_gil, index, 92);
 _Static_assert(sizeof(struct event_gil) == 96, "event_gil");
+GIL_ASSERT_AT(stw_words, countdown, 8);
+GIL_ASSERT_AT(stw_words, requester, 16);
+_Static_assert(sizeof(struct stw_words) == 24, "stw_words");
 _Static_assert(sizeof(struct gil_table) % 8 == 0, "an array of them can be mapped");
 
 #endif

@@ -23,6 +23,11 @@
  * episode with doubts is not raised before it was guarded for a while, and where there is no guard
  *a doubt ends it.
  *
+ * THE WORLD. In a free-threaded build a thread that wants all others to stop (a garbage collection)
+ * looks for whether they have once in a millisecond, in between it sleeps (Python/pystate.c:
+ * stop_the_world). That is an episode, too, which goes on while it sleeps its time and does nothing
+ * but look. Who is the last to stop wakes it before its time.
+ *
  * When the thread got the GIL, it was switched in, and on a CPU ever since: that moment is `now`
  * less the CPU time that it used since it was last seen leaving a CPU.
  *
@@ -42,6 +47,7 @@ enum gil_where {
 	GIL_ELSEWHERE, /* it waits for something else */
 	GIL_WAITS, /* on gil->cond: for the GIL */
 	GIL_DROPPED, /* on gil->switch_cond: it has let go of the GIL and wants it back */
+	GIL_STOPS, /* it has asked all other threads to stop, and waits until they have */
 	GIL_MUTEX, /* on a mutex of the GIL: before or after either */
 	GIL_PREEMPTED, /* it would go on; also: a tick interrupts it */
 	GIL_TOUCHES, /* it takes or releases the GIL just now: the watchpoint */
@@ -63,7 +69,7 @@ struct gil_look {
 	__u32 where; /* enum gil_where */
 	__u32 known; /* the words could be read */
 	__u32 mine; /* the thread holds the GIL, or nobody else has since: it was another's when the
-		       thread began to wait */
+		       thread began to wait. GIL_STOPS: it does not wait for others to stop. */
 	__u32 guards; /* doubts can be cleared up: there are watchpoints */
 	__u64 sp; /* stack pointer of the thread in user space, 0 = not known */
 	__u64 io; /* how often it has read or written, as the kernel counts */
@@ -76,6 +82,7 @@ enum gil_flags {
 	GIL_LONG = 4, /* it lasted for the threshold */
 	GIL_DOUBTFUL = 8, /* it may have had the GIL in the middle: nobody guarded it */
 	GIL_LEFT = 16, /* it ended with its thread */
+	GIL_STW = 32, /* it waited for all others to stop */
 };
 
 /* Why the thread waits so long. */
@@ -105,6 +112,7 @@ struct gil_wait {
 	__u64 guarded_at; /* ... since then */
 	__u64 gil; /* address of its gil_words */
 	__u64 cpu; /* when it was seen last */
+	__u64 cpu_first; /* CPU time when the episode began */
 	__u64 used; /* CPU time since its last wait, up to `cpu` */
 	__u64 losing; /* CPU time of a turn that was lost, a mean; 0 = none was */
 	__u64 at; /* its last wait: when it began, */
@@ -146,10 +154,31 @@ static inline int gil_had_it(const struct gil_wait *w, const struct gil_look *l)
 	return !l->guards || w->used > GIL_USED_IT * losing ? -1 : 0;
 }
 
+/* Was it woken before its time? IN: when it was switched in. */
+static inline int gil_woken(const struct gil_wait *w, const struct gil_look *l, __u64 in)
+{
+	return in - w->at + GIL_WAKES_NS < l->words.interval * 1000;
+}
+
+/* Have all others stopped, or was that another time? Negative: probably. Who comes back from a
+ * collection has used CPU time; who does so again and again, a good share of it. */
+static inline int gil_world_stopped(const struct gil_wait *w, const struct gil_look *l, __u64 in)
+{
+	__u64 losing = w->losing ? w->losing : GIL_LOSING_NS;
+
+	if (gil_woken(w, l, in))
+		return 1;
+	if (w->used <= GIL_USED_IT * losing || l->cpu - w->cpu_first <= (l->now - w->since) / 8)
+		return 0;
+	return -1;
+}
+
 /* Is the episode over that was open when L was seen? Negative: that is not known. */
-static inline int gil_is_over(const struct gil_wait *w, const struct gil_look *l)
+static inline int gil_is_over(const struct gil_wait *w, const struct gil_look *l, __u64 in)
 {
 	switch (l->where) {
+	case GIL_STOPS:
+		return gil_world_stopped(w, l, in);
 	case GIL_MUTEX:
 		return l->known && l->mine;
 	case GIL_PREEMPTED:
@@ -194,7 +223,7 @@ static inline void gil_lost_turn(struct gil_wait *w, const struct gil_look *l, _
 	if (moved) {
 		w->held = l->now;
 		w->drops = 0;
-	} else if (woken - w->at + GIL_WAKES_NS < l->words.interval * 1000) {
+	} else if (gil_woken(w, l, woken)) {
 		w->drops++;
 	}
 	if (moved >= 2 && !gil_is_guarded(w))
@@ -206,6 +235,7 @@ static inline void gil_lost_turn(struct gil_wait *w, const struct gil_look *l, _
 static inline void gil_begin(struct gil_wait *w, const struct gil_look *l)
 {
 	w->first = l->words.switches;
+	w->cpu_first = l->cpu;
 	w->held = l->now;
 	w->drops = 0;
 	w->doubts = 0;
@@ -227,12 +257,13 @@ static inline int gil_observe(struct gil_wait *w, const struct gil_look *l, stru
 		in = l->now;
 	w->used += l->cpu - w->cpu;
 	w->cpu = l->cpu;
-	ended = since ? gil_is_over(w, l) : 0;
+	ended = since ? gil_is_over(w, l, in) : 0;
 	if (ended)
 		gil_close(w, in,
 			  (ended < 0 ? GIL_UNSURE : 0) | (l->where == GIL_EXITS ? GIL_LEFT : 0),
 			  over);
-	if ((l->where != GIL_WAITS && l->where != GIL_DROPPED) || !l->known)
+	if ((l->where != GIL_WAITS && l->where != GIL_DROPPED && l->where != GIL_STOPS) ||
+	    !l->known)
 		return ended != 0;
 	if (!since || ended)
 		gil_begin(w, l);

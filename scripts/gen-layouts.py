@@ -43,11 +43,14 @@ FIELDS = {
     "runtime.interpreters_head": ["runtime.interpreters_head"],
     "runtime.interpreters_main": ["runtime.interpreters_main"],
     "runtime.gil": ["runtime.gil"],
+    "runtime.world": ["runtime.stoptheworld"],
     "interp.next": ["interp.next"],
     "interp.id": ["interp.id"],
     "interp.threads_head": ["interp.threads_head"],
     "interp.modules": ["interp.modules"],
     "interp.gil": ["interp.ceval_gil_ptr"],
+    "interp.own_gil": ["interp.own_gil"],
+    "interp.world": ["interp.stoptheworld"],
     "interp.size": ["interp.size"],
     "gc.collecting": ["interp.gc_collecting"],  # up to 3.12: from the interpreter on
     "gil.last_holder": ["gil.last_holder"],
@@ -59,6 +62,7 @@ FIELDS = {
     "ts.native_id": ["tstate.native_thread_id"],
     "ts.chunk": ["tstate.datastack_chunk"],
     "ts.top": ["tstate.datastack_top"],
+    "ts.state": ["tstate.state"],
     "ts.dict": ["tstate.dict"],
     "ts.context": ["tstate.context"],
     "ts.size": ["tstate.size"],
@@ -141,6 +145,8 @@ EXCEPTIONS = {
 # In rows whose process tells: the distance from a field that it tells.
 RELATIVE = {
     "runtime.interpreters_main": "runtime.interpreters_head",
+    "runtime.world": "runtime.interpreters_head",
+    "interp.world": "interp.own_gil",
     "ts.top": "tstate.datastack_chunk",
     "str.compact_size": "unicode.asciiobject_size",
     "ts.running_loop": "tstate.size",
@@ -157,6 +163,7 @@ DEBUG = {
     "gc.collecting": "gc.collecting",
     "interp.modules": "interpreter_state.imports_modules",
     "interp.gil": "interpreter_state.ceval_gil",
+    "interp.own_gil": "interpreter_state.gil_runtime_state",
     "gil.locked": "interpreter_state.gil_runtime_state_locked",
     "gil.last_holder": "interpreter_state.gil_runtime_state_holder",
     "ts.size": "thread_state.size",
@@ -369,14 +376,15 @@ MEASURES = {
 }
 MEMBERS = {
     "runtime": ("_PyRuntimeState", {"interpreters_head": "interpreters.head",
-                                    "interpreters_main": "interpreters.main", "gil": "ceval.gil"}),
+                                    "interpreters_main": "interpreters.main", "gil": "ceval.gil",
+                                    "stoptheworld": ""}),
     "interp": ("PyInterpreterState", {"next": "", "id": "", "threads_head": "threads.head|tstate_head",
                                       "modules": "imports.modules|modules", "gc_collecting": "gc.collecting",
-                                      "ceval_gil_ptr": "ceval.gil"}),
+                                      "ceval_gil_ptr": "ceval.gil", "own_gil": "_gil", "stoptheworld": ""}),
     "gil": ("struct _gil_runtime_state", {"last_holder": "", "locked": ""}),
     "tstate": ("PyThreadState", {k: "" for k in (
         "next", "interp", "frame", "cframe", "current_frame", "thread_id", "native_thread_id",
-        "datastack_chunk", "datastack_top", "dict", "context")}),
+        "datastack_chunk", "datastack_top", "dict", "context", "state")}),
     "tstateimpl": ("_PyThreadStateImpl", {"asyncio_running_loop": ""}),
     "cframe": ("_PyCFrame", {"current_frame": "", "previous": ""}),
     "chunk": ("_PyStackChunk", {"previous": "", "top": "", "data": ""}),

@@ -21,6 +21,7 @@
 #include "target.h"
 
 #define MODULE "gil"
+#define WORLD_NAME "stop-the-world"
 
 #define SLEEP_TRIES 3
 #define MAX_WAITERS 4096 /* told and not over, of all targets */
@@ -238,6 +239,38 @@ static void say_wait(struct err *note, const struct waiter *w, const struct stal
 		held);
 }
 
+/* "MainThread asked all threads to stop and has waited for 201 ms: worker did not; 3 have stopped"
+ */
+static void say_world(struct err *note, const struct waiter *w, const struct stall *s, bool waits,
+		      uint64_t waited_ns)
+{
+	char who[MAX_THREAD_NAME] = "a thread", stopped[48] = "";
+
+	if (*s->thread)
+		name_thread(who, s->tid, s->thread);
+	if (w->threads > 1)
+		snprintf(stopped, sizeof(stopped), ", %u others %s", w->threads - 1,
+			 waits ? "have" : "had");
+	err_set(note, 0, "%s asked all threads to stop and %s for %.0f ms: %s %s not%s", w->name,
+		waits ? "has waited" : "waited", (double)waited_ns / 1e6, who,
+		waits ? "has" : "had", stopped);
+}
+
+static int world_of(struct target *t, uint64_t at, struct py_world *out)
+{
+	struct python *py = target__python(t, NULL);
+
+	*out = (struct py_world){ 0 };
+	return py ? python__world(py, at, out) : -ENOENT;
+}
+
+static bool is_stopping(struct target *t, uint64_t at)
+{
+	struct py_world world;
+
+	return !world_of(t, at, &world) && world.stopping;
+}
+
 /* ---- looking again --------------------------------------------------------------------------- */
 
 static int read_words(struct target *t, uint64_t words, struct gil_words *out)
@@ -262,6 +295,14 @@ static bool sleeps_on(const struct target *t, pid_t tid, uint64_t words, uint64_
 	       call.arg[0] - words >= from && call.arg[0] - words < to;
 }
 
+static bool is_world(const struct gil_judge *j, uint32_t proc, uint64_t at)
+{
+	for (size_t i = 0; i < j->gils[proc].nworlds; i++)
+		if (j->gils[proc].world[i] == at)
+			return true;
+	return false;
+}
+
 /*
  * It was seen waiting when switch_number was so much. It has not had the GIL since if that is still
  * so; nor if it moved by one (to somebody) and the thread sleeps on the GIL's condition.
@@ -271,6 +312,8 @@ static bool still_waits(const struct gil_judge *j, struct target *t, const struc
 	struct gil_words now;
 	uint64_t moved;
 
+	if (ev->gil.stw)
+		return is_world(j, ev->proc, ev->gil.words) && is_stopping(t, ev->gil.words);
 	if (!is_known(j, ev->proc, ev->gil.words) || read_words(t, ev->gil.words, &now))
 		return false;
 	moved = now.switches - ev->gil.switches;
@@ -292,12 +335,37 @@ static bool goes_on(void *judge, struct target *t, struct stall *s)
 
 	if (!w || !j->bench->ops->gil_waits(j->bench->source, s->key.proc, w->start_ns, &w->wait))
 		return false;
+	if (w->wait.stw)
+		return is_stopping(t, w->words);
 	if (!w->tid)
 		return true;
 	for (int i = 0; i < SLEEP_TRIES; i++)
 		if (sleeps_on(t, w->tid, w->words, GIL_COND, GIL_END))
 			return true;
 	return false;
+}
+
+static void name_waiter(struct waiter *w, const struct looks *l)
+{
+	for (size_t i = 0; i < l->resolved.nthreads; i++)
+		if (w->tid && l->resolved.thread[i].tid == w->tid)
+			name_thread(w->name, w->tid, l->resolved.thread[i].name);
+}
+
+/* True if the same thread ran on, and was waited for, until the stacks were taken. */
+static bool look_at_world(const struct gil_judge *j, struct target *t, struct waiter *w,
+			  struct looks *l)
+{
+	struct py_world before, after;
+	struct culprit who = { 0 };
+
+	if (!world_of(t, w->words, &before))
+		who.tstate = before.running;
+	w->threads = (uint32_t)before.nstopped + 1;
+	bench__look(j->bench, t, &who, l);
+	name_waiter(w, l);
+	return before.running && !world_of(t, w->words, &after) && after.stopping &&
+	       after.requester == before.requester && after.running == before.running;
 }
 
 /* True if the GIL did not change hands while the stacks were taken. */
@@ -310,12 +378,12 @@ static bool look(void *judge, struct target *t, struct stall *s, struct looks *l
 
 	if (!w)
 		return false;
+	if (w->wait.stw)
+		return look_at_world(j, t, w, l);
 	if (!read_words(t, w->words, &before))
 		who.tstate = before.holder;
 	bench__look(j->bench, t, &who, l);
-	for (size_t i = 0; i < l->resolved.nthreads; i++)
-		if (w->tid && l->resolved.thread[i].tid == w->tid)
-			name_thread(w->name, w->tid, l->resolved.thread[i].name);
+	name_waiter(w, l);
 	return before.holder && !read_words(t, w->words, &after) &&
 	       after.switches == before.switches && after.holder == before.holder;
 }
@@ -329,6 +397,11 @@ static void say(void *judge, const struct target *t, struct stall *s, uint64_t d
 	(void)t;
 	if (!w)
 		return;
+	if (w->wait.stw) {
+		if (!l->note.text[0])
+			say_world(&l->note, w, s, true, duration_ns);
+		return;
+	}
 	set_facts(s, w, s->start_ns + duration_ns, false);
 	if (!l->note.text[0])
 		say_wait(&l->note, w, s, true, duration_ns);
@@ -341,16 +414,23 @@ static const struct stall_ops gil_ops = {
 	.say = say,
 };
 
+static const struct stall_ops stw_ops = {
+	.source = "stw",
+	.goes_on = goes_on,
+	.look = look,
+	.say = say,
+};
+
 static struct stall *open_stall(struct gil_judge *j, const struct target *t,
 				const struct source_event *ev)
 {
 	struct stall_key key = key_of(ev->proc, ev->gil.start_ns);
 	struct stall *s;
 
-	s = policy__open(j->bench->policy, &key, t->pid, SOURCE_GIL_NAME, ev->gil.start_ns,
-			 ev->now_ns, threshold(j));
+	s = policy__open(j->bench->policy, &key, t->pid, ev->gil.stw ? WORLD_NAME : SOURCE_GIL_NAME,
+			 ev->gil.start_ns, ev->now_ns, threshold(j));
 	if (s) {
-		s->ops = &gil_ops;
+		s->ops = ev->gil.stw ? &stw_ops : &gil_ops;
 		s->judge = j;
 	} else if (errno != EEXIST) {
 		log_msg(LOG_WARN, MODULE, "a wait for the GIL is not reported: %s",
@@ -365,8 +445,11 @@ static struct stall_end end_of(struct stall *s, const struct waiter *w, struct e
 	const struct source_gil *g = &w->wait;
 	struct stall_end end = { .ns = g->end_ns, .note = note->text };
 
-	set_facts(s, w, g->end_ns, true);
-	if (g->unsure)
+	if (!g->stw)
+		set_facts(s, w, g->end_ns, true);
+	if (g->stw)
+		say_world(note, w, s, false, g->end_ns > s->start_ns ? g->end_ns - s->start_ns : 0);
+	else if (g->unsure)
 		end.note = "it may have gone on waiting after a moment with the GIL";
 	else if (g->left)
 		end.note = "the thread that waited has ended";

@@ -591,6 +591,10 @@ static void handle(struct session *s, const struct source_event *ev)
 		if (s->loop)
 			note_write(s, loop_judge__event(s->loop, t, ev, &err), &err);
 		break;
+	case SOURCE_GIL_BORN:
+		if (s->gil)
+			gil_judge__look(s->gil, t, &err);
+		break;
 	case SOURCE_GENERATION:
 		lookout__changed(&s->lookout, t, ev->page);
 		break;

@@ -3,7 +3,7 @@
 
     gil-check.py TRUTH RECORDS THRESHOLD_MS
 
-Prints one line "KEY VALUE" each:
+Stalls of source $SOURCE, else gil. Prints one line "KEY VALUE" each:
 
     stalls    GIL stalls that were told
     false     of these, told of a time in which no thread of the target was kept waiting
@@ -19,11 +19,13 @@ lies in a gap (SLACK_MS), and of some that they are nearly all of it.
 """
 
 import json
+import os
 import statistics
 import sys
 
 SLACK_MS = 10.0
-HOGS = ("hog", "sum", "regex", "quit", "retake")  # beside one victim; of several the queue is part of the gap
+SOURCE = os.environ.get("SOURCE", "gil")
+HOGS = ("hog", "sum", "regex", "quit", "retake", "own", "shared")  # beside one victim; of several the queue is part of the gap
 QUEUES = ("eight",)
 KINDS = {step: "held" for step in HOGS} | {"retake": "retaken", "eight": "queue"}
 
@@ -43,7 +45,7 @@ def main() -> None:
     threshold = float(sys.argv[3])
     with open(sys.argv[2], encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
-    stalls = [r["stall"] for r in records if r.get("stall", {}).get("source") == "gil"]
+    stalls = [r["stall"] for r in records if r.get("stall", {}).get("source") == SOURCE]
     begun = {s["id"]: s for s in stalls if s["event"] == "detected"}
     ended = {s["id"]: s for s in stalls if s["event"] == "ended"}
     out = {"stalls": len(begun), "false": 0, "missed": 0, "wrong": 0, "kind": 0}

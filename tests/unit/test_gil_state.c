@@ -140,6 +140,36 @@ static void guarded(void)
 	ok(see(&w, l, &over) && over.flags & GIL_LEFT, "a thread that ends is said to have left");
 }
 
+static struct gil_look stops(uint64_t us, uint64_t cpu_us)
+{
+	struct gil_look l = look(us * 1000, GIL_STOPS, 0);
+
+	l.words.interval = 1000;
+	l.cpu = cpu_us * 1000;
+	return l;
+}
+
+static void world(void)
+{
+	struct gil_wait w = { 0 };
+	struct gil_past over;
+	uint64_t us, n = 0;
+	int ended = 0;
+
+	for (us = 5000; us < 105000; us += 1050, n++)
+		ended += see(&w, stops(us, n * 30), &over);
+	is_int(ended, 0, "who waits for the world to stop sleeps again and again");
+	is_int(w.since, 5 * MS, "which is one wait");
+	ok(!see(&w, stops(us, n * 30 + 2000), &over),
+	   "once the machine took some of the CPU: it goes on");
+	ok(see(&w, stops(us + 400, n * 30 + 2030), &over) && !over.flags,
+	   "woken before its time: the world has stopped");
+	w = (struct gil_wait){ 0 };
+	for (us = 5000, n = 0; us < 105000; us += 2000, n++)
+		ended += see(&w, stops(us, n * 900), &over);
+	ok(ended > 20, "who collects in between waits anew each time");
+}
+
 /* Waits for MS_EACH at a time, up to TO; switch_number moves by one every MOVES waits. */
 static void waits_of(struct gil_wait *w, uint64_t to, double ms_each, int moves)
 {
@@ -280,12 +310,13 @@ static void waited(void)
 
 int main(void)
 {
-	plan(62);
+	plan(67);
 	hog();
 	steps();
 	doubts();
 	guarded();
 	kinds();
+	world();
 	unreadable();
 	preempted();
 	dropped();

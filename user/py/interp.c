@@ -361,6 +361,21 @@ static void add_gil(struct py_gils *out, uint64_t words)
 		out->words[out->cnt++] = words;
 }
 
+static void add_world(const struct py_target *t, struct py_gils *out, uint64_t base, uint32_t off)
+{
+	if (off && t->layout.ts.state && out->nworlds < PY_MAX_WORLDS)
+		out->world[out->nworlds++] = base + off;
+}
+
+/* _PyRuntime.interpreters: head, main, next_id. */
+static int read_births(const struct py_target *t, struct py_gils *out)
+{
+	if (t->layout.interp.gil == PY_NONE)
+		return 0;
+	out->births_at = t->runtime + t->layout.runtime.interpreters_head + 16;
+	return mem__read_u64(t->mem, out->births_at, &out->births);
+}
+
 int interp__gils(const struct py_target *t, struct py_gils *out)
 {
 	struct interp in;
@@ -368,7 +383,12 @@ int interp__gils(const struct py_target *t, struct py_gils *out)
 	int ret;
 
 	*out = (struct py_gils){ .thread_id = t->layout.ts.thread_id };
-	ret = mem__read_u64(t->mem, t->runtime + t->layout.runtime.interpreters_head, &addr);
+	add_world(t, out, t->runtime, t->layout.runtime.world);
+	/* before the list: what is born meanwhile is then noticed */
+	ret = read_births(t, out);
+	if (!ret)
+		ret = mem__read_u64(t->mem, t->runtime + t->layout.runtime.interpreters_head,
+				    &addr);
 	for (size_t i = 0; !ret && addr && i < PY_MAX_INTERPRETERS; i++, addr = in.next) {
 		ret = read_interp(t, addr, &in);
 		if (!ret)
@@ -377,9 +397,74 @@ int interp__gils(const struct py_target *t, struct py_gils *out)
 			break;
 		if (ret)
 			add_gil(out, words);
+		out->unfinished |= !ret;
+		add_world(t, out, in.addr, t->layout.interp.world);
 		ret = 0;
 	}
 	return ret == -EFAULT ? -EIO : ret;
+}
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+#define WORLD_SPAN 24
+
+enum attached { THREAD_DETACHED, THREAD_ATTACHED, THREAD_SUSPENDED }; /* tstate.state */
+
+/* Who of LIST runs on, who has stopped, in the world at AT. */
+static int count_threads(const struct py_target *t, uint64_t at, const struct thread_refs *list,
+			 struct py_world *out)
+{
+	const struct py_layout *l = &t->layout;
+	struct mem_range *range = calloc(list->cnt + 1, sizeof(*range));
+	uint32_t *state = calloc(list->cnt + 1, sizeof(*state));
+	int err = -ENOMEM;
+
+	if (!range || !state)
+		goto out;
+	for (size_t i = 0; i < list->cnt; i++)
+		range[i] = (struct mem_range){ list->ref[i].tstate + l->ts.state, &state[i], 4, 0 };
+	err = mem__readv(t->mem, range, list->cnt);
+	err = err == -EFAULT ? 0 : err;
+	for (size_t i = 0; !err && i < list->cnt; i++) {
+		const struct thread_ref *ref = &list->ref[i];
+
+		if (range[i].err || ref->tstate == out->requester ||
+		    (at != t->runtime + l->runtime.world && at != ref->interp + l->interp.world))
+			continue;
+		out->nstopped += state[i] == THREAD_SUSPENDED;
+		if (state[i] != THREAD_ATTACHED)
+			continue;
+		out->running = out->nrunning++ ? out->running : ref->tstate;
+	}
+out:
+	free(state);
+	free(range);
+	return err;
+}
+
+int interp__world(const struct py_target *t, uint64_t at, struct py_world *out)
+{
+	struct thread_refs list = { .note = "" };
+	uint8_t words[WORLD_SPAN];
+	struct bytes b = { words, sizeof(words) };
+	int err;
+
+	*out = (struct py_world){ 0 };
+	if (!t->layout.ts.state)
+		return -EOPNOTSUPP;
+	err = mem__read(t->mem, at, words, sizeof(words));
+	if (err)
+		return err;
+	/* mutex, requested, world_stopped, is_global, ..., requester */
+	bytes_u64(&b, 16, &out->requester);
+	out->stopping = words[1] == 1 && !words[2] && out->requester;
+	if (!out->stopping)
+		return 0;
+	err = thread_refs__load(t, &list);
+	if (!err)
+		err = count_threads(t, at, &list, out);
+	thread_refs__free(&list);
+	return err;
 }
 
 void thread_refs__free(struct thread_refs *list)

@@ -33,8 +33,9 @@ struct thread_refs {
  */
 int thread_refs__load(const struct py_target *t, struct thread_refs *list);
 
-/* As python__gils. */
+/* As python__gils, python__world. */
 int interp__gils(const struct py_target *t, struct py_gils *out);
+int interp__world(const struct py_target *t, uint64_t at, struct py_world *out);
 
 /*
  * Is ADDR a futex on which a thread sleeps that wants the GIL with these words? Behind the words

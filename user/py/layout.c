@@ -112,6 +112,10 @@ static int take_debug(const struct series *s, const struct bytes *head, struct p
 	}
 	/* the row has their distance from a field that is named */
 	l->runtime.interpreters_main += l->runtime.interpreters_head;
+	if (l->runtime.world)
+		l->runtime.world += l->runtime.interpreters_head;
+	if (l->interp.world)
+		l->interp.world += l->interp.own_gil;
 	l->ts.top += l->ts.chunk;
 	l->str.compact_size += l->str.ascii_size;
 	return 0;
@@ -131,7 +135,7 @@ static uint32_t max_of(const uint32_t *v, size_t n)
 static int check_spans(struct py_layout *l)
 {
 	const uint32_t ts[] = { l->ts.next,	 l->ts.interp, l->ts.frame, l->ts.thread_id,
-				l->ts.native_id, l->ts.chunk,  l->ts.top };
+				l->ts.native_id, l->ts.state,  l->ts.chunk, l->ts.top };
 	const uint32_t frame[] = { l->frame.previous, l->frame.code, l->frame.instr, l->frame.owner,
 				   l->frame.mark };
 	const uint32_t code[] = { l->code.filename,  l->code.qualname, l->code.firstlineno,

@@ -45,10 +45,13 @@ struct py_layout {
 	struct {
 		uint32_t interpreters_head, interpreters_main;
 		uint32_t gil; /* the one GIL, in the runtime itself */
+		uint32_t world; /* stop-the-world state of all interpreters; 0 = none */
 	} runtime;
 	struct {
 		uint32_t next, id, threads_head, modules;
 		uint32_t gil; /* pointer to the interpreter's GIL */
+		uint32_t own_gil; /* the GIL itself, used or not; 0 = not known */
+		uint32_t world; /* stop-the-world state; 0 = none */
 		uint32_t size; /* 0 = not known */
 		uint32_t gc; /* what `gc` lies in */
 	} interp;
@@ -66,6 +69,7 @@ struct py_layout {
 		/* thread_id is the address of the C library's struct of the thread, in which the
 		 * tid lies so many bytes behind */
 		uint32_t pthread_tid;
+		uint32_t state; /* free-threaded: does it run Python code? 0 = not known */
 		bool native_id_of_creator; /* in subinterpreters: not always of who runs it */
 		/* asyncio's running loop: a pointer (3.13), an item of the thread's dict (before);
 		 * 0 = not here */

@@ -244,6 +244,11 @@ int python__loop(struct python *py, const struct py_thread *th, struct py_loop *
 	return loops__look(py->loops, th, out);
 }
 
+int python__world(struct python *py, uint64_t at, struct py_world *out)
+{
+	return interp__world(&py->target, at, out);
+}
+
 static int walk_error(const struct python *py, int ret, struct err *err)
 {
 	pid_t pid = py->target.pid;

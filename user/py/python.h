@@ -202,6 +202,7 @@ int python__open_recording(const struct recording *r, struct mem *mem, struct py
 			   struct err *err);
 
 #define PY_MAX_GILS 32
+#define PY_MAX_WORLDS (PY_MAX_GILS + 1)
 
 /* Where the GILs are. One, or one for each subinterpreter that has its own (3.12). */
 struct py_gils {
@@ -211,6 +212,21 @@ struct py_gils {
 	size_t cnt;
 	uint32_t thread_id; /* offset in a thread state of threading.get_ident() */
 	bool cut; /* there were more */
+	/* Free-threaded builds: the stop-the-world states of the runtime and its interpreters. */
+	uint64_t world[PY_MAX_WORLDS];
+	size_t nworlds;
+	/* Where the number of the next interpreter stands and what it was before this list was
+	 * made: when it is another, there may be more. 0: all share one GIL. */
+	uint64_t births_at, births;
+	bool unfinished; /* an interpreter is being made: the list is not whole */
+};
+
+/* Who does not stop, of those that were asked to (free-threaded builds). */
+struct py_world {
+	bool stopping; /* asked, and not yet done */
+	uint64_t requester; /* thread state of who asked */
+	uint64_t running; /* thread state of the first one that runs on, 0 = none was seen */
+	size_t nrunning, nstopped;
 };
 
 /*
@@ -218,6 +234,9 @@ struct py_gils {
  * starting), or -ESRCH, -EPERM, -EIO (nonsense in memory).
  */
 int python__gils(struct python *py, struct py_gils *out);
+
+/* What goes on in the world at AT, one of those of python__gils. 0, or negative errno. */
+int python__world(struct python *py, uint64_t at, struct py_world *out);
 
 /* What was read of its memory so far. Owned by PY. */
 const struct mem_stats *python__mem_stats(const struct python *py);

@@ -260,6 +260,7 @@ static int on_record(void *ctx, void *data, size_t len)
 	case EVENT_GIL_END:
 	case EVENT_GIL_HALF:
 	case EVENT_GIL_TOUCHED:
+	case EVENT_GIL_BORN:
 		if (len >= sizeof(struct event_gil))
 			on_gil(s, proc, data);
 		break;

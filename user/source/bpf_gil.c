@@ -24,6 +24,7 @@
 #define MODULE "bpf"
 
 _Static_assert(PY_MAX_GILS <= GIL_MAX, "the table has room for all GILs of a process");
+_Static_assert(PY_MAX_WORLDS <= GIL_WORLDS, "and for all its stop-the-world states");
 
 int bpf_gil__open(struct source *s, struct err *err)
 {
@@ -128,7 +129,7 @@ bool bpf_gil__guard(struct source *s, uint32_t proc, const struct event_gil *e)
 {
 	if (e->type == EVENT_GIL_HALF)
 		open_guard(s, proc, e);
-	else if (e->type != EVENT_GIL_WAIT && e->tid)
+	else if ((e->type == EVENT_GIL_TOUCHED || e->type == EVENT_GIL_END) && e->tid)
 		close_guards_of(s, proc, (pid_t)e->tid);
 	return e->type == EVENT_GIL_HALF || e->type == EVENT_GIL_TOUCHED;
 }
@@ -156,13 +157,22 @@ void bpf_gil__reset(struct source *s, uint32_t proc)
 /* Waits that are open keep the address of their GIL, so the list may change under them. */
 static void write_table(struct gil_table *t, const struct py_gils *gils)
 {
-	if (t->cnt == gils->cnt && t->thread_id == gils->thread_id &&
-	    !memcmp(t->gil, gils->words, gils->cnt * sizeof(t->gil[0])))
+	t->births = gils->births;
+	t->births_at = gils->births_at;
+	t->born = 0;
+	if (gils->unfinished)
+		t->born_told = 0;
+	if (t->cnt == gils->cnt && t->thread_id == gils->thread_id && t->worlds == gils->nworlds &&
+	    !memcmp(t->gil, gils->words, gils->cnt * sizeof(t->gil[0])) &&
+	    !memcmp(t->world, gils->world, gils->nworlds * sizeof(t->world[0])))
 		return;
 	__atomic_store_n(&t->cnt, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->worlds, 0, __ATOMIC_SEQ_CST);
 	t->thread_id = gils->thread_id;
 	memcpy(t->gil, gils->words, gils->cnt * sizeof(t->gil[0]));
+	memcpy(t->world, gils->world, gils->nworlds * sizeof(t->world[0]));
 	__atomic_store_n(&t->cnt, (uint32_t)gils->cnt, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->worlds, gils->nworlds, __ATOMIC_SEQ_CST);
 }
 
 int bpf_gil__set(struct source *s, uint32_t proc, const struct py_gils *gils, struct err *err)
@@ -212,7 +222,7 @@ static bool take_past(const struct source *s, struct gil_thread *th, struct even
 		.held_ns = past->held,
 		.moved = past->switches,
 		.tid = th->nr,
-		.flags = past->flags,
+		.flags = past->flags | (th->stw ? GIL_STW : 0),
 		.kind = past->kind,
 		.drops = past->drops,
 	};
@@ -239,7 +249,9 @@ void bpf_gil__flush(struct source *s,
 
 void bpf_gil__event(const struct source *s, const struct event_gil *e, struct source_event *out)
 {
-	out->type = e->type == EVENT_GIL_WAIT ? SOURCE_GIL_WAIT : SOURCE_GIL_END;
+	out->type = e->type == EVENT_GIL_WAIT	? SOURCE_GIL_WAIT
+		    : e->type == EVENT_GIL_BORN ? SOURCE_GIL_BORN
+						: SOURCE_GIL_END;
 	out->gil.words = e->gil;
 	out->gil.start_ns = e->start_ns + (uint64_t)s->own_off;
 	out->gil.end_ns = e->end_ns + (uint64_t)s->own_off;
@@ -254,4 +266,5 @@ void bpf_gil__event(const struct source *s, const struct event_gil *e, struct so
 	out->gil.unsure = e->flags & GIL_UNSURE;
 	out->gil.doubtful = e->flags & GIL_DOUBTFUL;
 	out->gil.left = e->flags & GIL_LEFT;
+	out->gil.stw = e->flags & GIL_STW;
 }

@@ -36,6 +36,7 @@ enum source_event_type {
 	SOURCE_EXEC, /* the process runs another program now: everything known of it is void */
 	SOURCE_GIL_WAIT, /* a thread has waited for the GIL for the threshold */
 	SOURCE_GIL_END, /* such a wait is over; `is_long`: it counts also if it was never told */
+	SOURCE_GIL_BORN, /* there may be GILs that were not there before */
 	SOURCE_LOOP_ASK, /* does this thread run an event loop? */
 	SOURCE_LOOP_STALL, /* a step of an event loop has lasted for the threshold */
 	SOURCE_LOOP_END, /* such a step is over; `is_long`: it counts also if it was never told */
@@ -58,6 +59,8 @@ struct source_gil {
 	bool unsure; /* END: it may have gone on waiting */
 	bool doubtful; /* END: it may have had the GIL in the middle */
 	bool left; /* END: its thread has ended */
+	bool stw; /* it is no GIL: the thread waits for all others to stop. WORDS: its py_gils.world
+		   */
 };
 
 struct source_event {
