@@ -29,6 +29,9 @@
 #define TASK_FROZEN_BIT 0x8000 /* from 6.1 (f5d39b020809 "freezer,sched: Rewrite core freezer") */
 #define PF_FROZEN_BIT 0x10000 /* before that */
 
+#define JOBCTL_TRAP_FREEZE_BIT \
+	(1UL << 23) /* from 5.2 on (76f969e8948d "cgroup: cgroup v2 freezer") */
+
 /* A program's context is part of its type, used or not. */
 #pragma clang diagnostic ignored "-Wunused-parameter"
 

@@ -49,7 +49,10 @@ static __always_inline bool task_is_held(struct task_struct *task)
 
 	if (state & (TASK_STOPPED_BIT | TASK_TRACED_BIT | TASK_FROZEN_BIT))
 		return true;
-	return (flags & PF_FROZEN_BIT) || BPF_CORE_READ_BITFIELD_PROBED(task, frozen);
+	if (flags & PF_FROZEN_BIT)
+		return true;
+	return BPF_CORE_READ_BITFIELD_PROBED(task, frozen) &&
+	       BPF_CORE_READ(task, jobctl) & JOBCTL_TRAP_FREEZE_BIT;
 }
 
 /*

@@ -128,8 +128,9 @@ static __always_inline bool is_held(struct task_struct *task, u32 state)
 		return true;
 	if (task->flags & PF_FROZEN_BIT)
 		return true;
-	/* cgroup v2: an ordinary sleep in the state word */
-	return BPF_CORE_READ_BITFIELD(task, frozen);
+	/* cgroup v2: an ordinary sleep in the state word. Who waits in vfork(2) counts as frozen,
+	 * too, but nobody has asked him to freeze. */
+	return BPF_CORE_READ_BITFIELD(task, frozen) && task->jobctl & JOBCTL_TRAP_FREEZE_BIT;
 }
 
 SEC("tp_btf/sched_switch")

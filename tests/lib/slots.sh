@@ -32,13 +32,14 @@ one_stall()
 test_kinds()
 {
 	watch_steps "--backend $backend --alert-interval 100ms" idle:0.2 sleep:0.5 idle:0.2 spin:0.5 idle:0.2 \
-		native:0.5 idle:0.2 gil:0.5 idle:0.2
+		native:0.5 idle:0.2 gil:0.5 idle:0.2 vfork:0.5 idle:0.2
 	is "$watch_status" 0 "the loader leaves with its target"
 	one_stall sleep stuck_in_sleep
 	one_stall spin stuck_in_spin
 	one_stall native stuck_in_native
 	one_stall gil gil
-	is "$(count "$detected")" 4 "nothing else is detected"
+	one_stall vfork stuck_in_vfork
+	is "$(count "$detected")" 5 "nothing else is detected"
 	is "$(count '.message | test("has exited")')" 1 "the exit is told"
 	check "every record is valid" json_check "$records"
 }
@@ -130,7 +131,7 @@ test_odd_lives()
 	is "$(count "$detected and .additional_info.name == \"fork\"")" 0 "the child's stall is not the parent's"
 }
 
-plan 52
+plan 59
 test_kinds
 test_two
 test_healthy

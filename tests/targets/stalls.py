@@ -10,6 +10,7 @@ Each STEP is KIND[:SECONDS[:NAME]] and runs in the main thread, one after the ot
     spin     a section, computing in Python
     move     a section, blocked for SECONDS in one function, then for SECONDS in another
     native   a section, computing in C without the GIL
+    vfork    a section, waiting until a new child executes its program
     short    back to back sections of about 1 ms: never a stall
     toggle   sections as short as they can be
     burst    130 sections of SECONDS, each blocked, with a breath between
@@ -28,7 +29,9 @@ STALLS_GO it waits before the first step until that exists.
 
 import hashlib
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -74,6 +77,17 @@ def stuck_in_native(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         hashlib.pbkdf2_hmac("sha256", data[:64], b"salt", 400_000)
+
+
+def stuck_in_vfork(seconds: float) -> None:
+    """The child opens a FIFO first, which another one opens for it after SECONDS."""
+    with tempfile.TemporaryDirectory() as folder:
+        fifo = os.path.join(folder, "fifo")
+        os.mkfifo(fifo)
+        opener = subprocess.Popen(["/bin/sh", "-c", f"sleep {seconds}; : >'{fifo}'"])
+        first = [(os.POSIX_SPAWN_OPEN, 0, fifo, os.O_RDONLY, 0)]
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], {}, file_actions=first), 0)
+        opener.wait()
 
 
 def section(name: str, body, seconds: float) -> None:
@@ -188,8 +202,9 @@ def run(step: str) -> None:
     bodies = {
         "sleep": stuck_in_sleep,
         "spin": stuck_in_spin,
-        "move": moves_on,
         "native": stuck_in_native,
+        "vfork": stuck_in_vfork,
+        "move": moves_on,
     }
     if kind in bodies:
         section(name, bodies[kind], seconds)

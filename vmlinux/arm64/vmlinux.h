@@ -119,6 +119,7 @@ struct task_struct {
 	unsigned int flags;
 	int on_cpu;
 	struct mm_struct *mm;
+	long unsigned int jobctl;
 	unsigned int frozen: 1;
 	pid_t pid;
 	pid_t tgid;
