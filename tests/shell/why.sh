@@ -21,6 +21,10 @@ make_group()
 		group=/sys/fs/cgroup/perpetuo-test-$$
 		mkdir "$group" 2>/dev/null && echo "20000 100000" 2>/dev/null >"$group/cpu.max"
 	fi || { rmdir "$group" 2>/dev/null; group=; }
+	# those of runs that were aborted
+	for stale in /sys/fs/cgroup/perpetuo-test-* /sys/fs/cgroup/cpu/perpetuo-test-*; do
+		[ ! -d "$stale" ] || kill -0 "${stale##*-}" 2>/dev/null || rmdir "$stale"
+	done
 }
 
 remove_group()
