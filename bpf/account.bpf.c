@@ -295,7 +295,9 @@ __noinline int account_tick(u32 handle)
 	}
 	i = th->nips++;
 	barrier_u64(i);
-	th->ip[i & (ACCOUNT_IPS - 1)] = ip_of(task);
+	i &= ACCOUNT_IPS - 1;
+	th->ip[i].at = bpf_ktime_get_ns();
+	th->ip[i].ip = ip_of(task);
 	return 0;
 }
 

@@ -27,6 +27,12 @@
 #define ACCOUNT_MIN_THREADS 512 /* the table of one process; powers of 2 */
 #define ACCOUNT_MAX_THREADS 2048 /* of many: 10 MiB */
 
+/* Where in its own code a tick met a thread. */
+struct account_ip {
+	__u64 at; /* CLOCK_MONOTONIC of the root time namespace */
+	__u64 ip;
+};
+
 struct account_thread {
 	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
 	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
@@ -41,8 +47,7 @@ struct account_thread {
 	struct account_raw raw; /* at the newest point */
 	__u32 nips;
 	__u32 pad;
-	__u64 ip[ACCOUNT_IPS]; /* where in its own code the last ticks met it: ip[nips % ...] next
-				*/
+	struct account_ip ip[ACCOUNT_IPS]; /* the last ones: ip[nips % ...] is next */
 };
 
 struct account_points {
@@ -59,7 +64,7 @@ struct account_query {
 };
 
 _Static_assert(sizeof(struct account_point) == 80, "account_point");
-_Static_assert(sizeof(struct account_thread) == 112, "account_thread");
+_Static_assert(sizeof(struct account_thread) == 144, "account_thread");
 _Static_assert(sizeof(struct account_thread) % 8 == 0, "an array of them can be mapped");
 
 #endif

@@ -217,9 +217,9 @@ static bool is_interpreter(const struct target *t, const char *file, size_t len)
 	return strlen(name) == len && !memcmp(name, file, len);
 }
 
-/* Whose code most of the last ticks met. "": the interpreter's, or none did. */
+/* Whose code most of the last ticks since START_NS met. "": the interpreter's, or none did. */
 static void find_library(struct cause_seen *seen, const struct target *t,
-			 const struct usage_view *v)
+			 const struct usage_view *v, uint64_t start_ns)
 {
 	struct strbuf clean = STRBUF_INIT;
 	const char *file[ACCOUNT_IPS] = { 0 }, *best = NULL;
@@ -227,12 +227,14 @@ static void find_library(struct cause_seen *seen, const struct target *t,
 	struct maps maps;
 
 	seen->library[0] = '\0';
-	if (!v->ip[0] || maps__load(t->pid, &maps, NULL))
+	if (!v->ip[0].ip || maps__load(t->pid, &maps, NULL))
 		return;
 	for (size_t i = 0; i < ACCOUNT_IPS; i++) {
 		size_t same = 0;
 
-		file[i] = file_at(&maps, v->ip[i], &len[i]);
+		if (v->ip[i].at < start_ns)
+			continue;
+		file[i] = file_at(&maps, v->ip[i].ip, &len[i]);
 		for (size_t k = 0; k <= i; k++)
 			same += file[i] && file[k] && len[k] == len[i] &&
 				!memcmp(file[k], file[i], len[i]);
@@ -274,7 +276,7 @@ static void measure(struct cause *c, const struct bench *b, const struct target 
 	    b->ops->usage(b->source, t->proc, c->tid, &v))
 		return;
 	if (looked ? c->seen.running : !c->seen.looked)
-		find_library(&c->seen, t, &v);
+		find_library(&c->seen, t, &v, s->start_ns);
 	if (!set_base(c, &v, s, until_ns) || usage__at(&v, until_ns, &now))
 		return;
 	f->measured = true;

@@ -114,8 +114,10 @@ static int look(struct source *s, const struct account_thread *th, struct usage_
 	size_t n;
 	int ret;
 
-	for (uint32_t i = 0; i < ACCOUNT_IPS; i++)
-		v->ip[i] = i < th->nips ? th->ip[i] : 0;
+	for (uint32_t i = 0; i < ACCOUNT_IPS; i++) {
+		v->ip[i] = i < th->nips ? th->ip[i] : (struct account_ip){ 0 };
+		v->ip[i].at += (uint64_t)s->own_off;
+	}
 	n = copy_points(&s->account.points[index], th->newest, v->point);
 	ret = ask(s, index, &q);
 	if (ret)

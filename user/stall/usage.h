@@ -17,7 +17,7 @@
 struct usage_view {
 	struct account_point point[ACCOUNT_POINTS + 1]; /* `at` on our clock; the last one is now */
 	size_t cnt; /* 0, or at least 2 */
-	uint64_t ip[ACCOUNT_IPS]; /* where the last ticks met it, 0 = no tick did */
+	struct account_ip ip[ACCOUNT_IPS]; /* likewise; 0 = no tick met it */
 	bool on_cpu; /* now; else the last point says in `off` what it waits for */
 };
 
