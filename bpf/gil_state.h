@@ -14,14 +14,14 @@
  *
  * A move by two or more is ambiguous: where many threads compute it is the others' doing, but a
  * thread may also have had the GIL for a moment, without leaving its CPU. It is taken to have had
- *it
+ * the GIL
  *	- if it entered take_gil() anew: its stack pointer is another one (certain)
  *	- if it read or wrote something between, as the kernel counts (certain)
  *	- if it used much more CPU time than its turns that were certainly lost (probable)
  * Otherwise the episode goes on with a doubt. From half the threshold on a watchpoint guards the
  * episode (gil.bpf.c): the first time that the thread takes or releases the GIL is seen then. So an
- * episode with doubts is not raised before it was guarded for a while, and where there is no guard
- *a doubt ends it.
+ * episode with doubts is not raised before it was guarded for a while, and where there is no
+ * guard, a doubt ends it.
  *
  * THE WORLD. In a free-threaded build a thread that wants all others to stop (a garbage collection)
  * looks for whether they have once in a millisecond, in between it sleeps (Python/pystate.c:

@@ -3,8 +3,8 @@
  * table_abi.h - the tables that the programs and the loader share, and who may write what.
  *
  * The loader maps `procs` and `segments` into its memory (BPF_F_MMAPABLE) and takes part in the
- *same protocol as the programs. A segment is up to SEGMENT_SLOTS slots of one page that are read in
- *one call; most pages are one segment.
+ * same protocol as the programs. A segment is up to SEGMENT_SLOTS slots of one page that are read
+ * in one call; most pages are one segment.
  *
  * READING A SEGMENT. Threads of one process leave several CPUs at once, and an older reading must
  * not take the place of a newer one. So:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * What was recorded of processes is read again: from tests/data/recordings/NAME.rec must come what
- * Python itself said of that process (NAME.txt, by tests/targets/recorded.py). And for
- *scripts/record
+ * Python itself said of that process (NAME.txt, by tests/targets/recorded.py). And for the script
+ * scripts/record
  *
  *	test_recording record PID FILE	one dump of a process: what it read goes to FILE
  *	test_recording print FILE	the same dump, of that file

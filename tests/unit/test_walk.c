@@ -3,8 +3,8 @@
  * The reader as a whole: against processes that are no Python, and for the shell tests
  *
  *	test_walk print PID		one walk: a line per thread, a line per frame
- *	test_walk count PID N		N walks of tests/targets/walk_busy.py: how many stacks are
- *wrong test_walk time PID N		N walks: median and maximum in microseconds
+ *	test_walk count PID N		N walks of walk_busy.py: how many stacks are wrong
+ *	test_walk time PID N		N walks: median and maximum in microseconds
  */
 #include "py/python.h"
 

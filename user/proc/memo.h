@@ -2,7 +2,7 @@
 /*
  * What a lookup read. A lookup is a function of the bytes that it reads: as long as the same bytes
  * stand at the same addresses, it finds the same. So instead of doing it again (a hundred reads
- *that depend on each other) its bytes are compared, in one call.
+ * that depend on each other) its bytes are compared, in one call.
  *
  *	if (!memo__holds(memo, mem)) {
  *		memo__begin(memo, mem);

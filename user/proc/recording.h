@@ -9,7 +9,7 @@
  *	pieces COUNT, and of each: address and length (8 bytes each, little endian), its bytes
  *
  * Memory is kept in lines of RECORDING_LINE bytes, so that a reader that looks a little further
- *than the one that recorded finds what it looks for.
+ * than the one that recorded finds what it looks for.
  */
 #ifndef PERPETUO_PROC_RECORDING_H
 #define PERPETUO_PROC_RECORDING_H

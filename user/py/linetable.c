@@ -3,9 +3,11 @@
  * An entry (Objects/locations.md of CPython 3.11): a byte 1CCCCLLL with the code CCCC and the
  * length LLL + 1 in instructions of two bytes, then what the code says:
  *
- *	15	no location			14	line (svarint), end line, column, end column
- *(varints) 13	line (svarint), no columns	10-12	line + code - 10, two bytes of columns 0-9
- *the same line, one byte of columns
+ *	15	no location
+ *	14	line (svarint), end line, column, end column (varints)
+ *	13	line (svarint), no columns
+ *	10-12	line + code - 10, two bytes of columns
+ *	0-9	the same line, one byte of columns
  *
  * A varint has six bits a byte, low ones first, and 0x40 where more follow.
  */
