@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -15,8 +14,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/strbuf.h"
-#include "bench.h"
 #include "family.h"
 #include "gil.h"
 #include "hook.h"
@@ -26,66 +23,16 @@
 #include "loop.h"
 #include "privilege.h"
 #include "queue.h"
-#include "py/redact.h"
 #include "record.h"
+#include "session_parts.h"
 #include "sink/sink.h"
 #include "source/source.h"
-#include "stall/allow.h"
-#include "stall/policy.h"
 #include "target.h"
 
 #define MODULE "session"
 
 /* What is told may take long to look at (stacks); a signal is not kept waiting for longer. */
 #define SLICE_NS (20 * NSEC_PER_MSEC)
-
-/* The command of --on-stall may take so long, and so long for all that is left at the end. */
-#define HOOK_TIME_NS (10 * NSEC_PER_SEC)
-#define HOOK_LAST_NS (5 * NSEC_PER_SEC)
-
-struct session {
-	const struct options *opts;
-	struct sink *sink;
-	const struct source_ops *ops;
-	struct source *source;
-	struct policy *policy;
-	struct redact *redact; /* owned; NULL: no local variables */
-	struct bench bench;
-	struct life *life;
-	struct allow *allow; /* owned; NULL: no stall is known */
-	struct hook *hook; /* owned; NULL: no command waits for stalls */
-	struct judge *judge;
-	struct gil_judge *gil; /* NULL: not asked for, or the backend has no means */
-	struct loop_judge *loop; /* likewise */
-	int epoll_fd;
-	int look_fd; /* timer of the looks for pages */
-	int life_fd; /* timer of what is due of stalls that go on; set only while one is open */
-	int signal_fd;
-	struct target *target[SOURCE_MAX_PROCS]; /* by handle */
-	size_t ntargets;
-	struct family *family; /* NULL: children are not followed */
-	struct queue *queue; /* told by the backend, to be handled after dispatch */
-	struct lookout lookout;
-	uint64_t lost_untold;
-	uint64_t lost; /* records of the backend that did not fit, by its own count and here */
-	int fatal; /* negative errno: the sink is gone, nothing can be told any more */
-	struct err fatal_why;
-};
-
-/* epoll_event.data: a small handle of a target, or one of these. */
-enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_HOOK, TAG_SIGNAL };
-
-static void queue_event(void *ctx, const struct source_event *ev)
-{
-	struct session *s = ctx;
-
-	if (ev->type == SOURCE_LOST)
-		s->lost_untold += ev->lost;
-	else if (ev->type == SOURCE_CHILD && s->family)
-		family__told(s->family, ev);
-	else if (queue__push(s->queue, ev))
-		s->lost_untold++;
-}
 
 /* A record that could not be written: said once a failure; fatal when nobody reads any more. */
 static void note_write(struct session *s, int ret, struct err *err)
@@ -100,7 +47,7 @@ static void note_write(struct session *s, int ret, struct err *err)
 		(unsigned long long)sink__lost(s->sink));
 }
 
-static void tell_text(void *ctx, enum report_severity severity, pid_t pid, const char *text)
+void session_tell_text(void *ctx, enum report_severity severity, pid_t pid, const char *text)
 {
 	struct session *s = ctx;
 	struct err err = { { 0 } };
@@ -119,7 +66,7 @@ static void tell(struct session *s, enum report_severity severity, pid_t pid, co
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	tell_text(s, severity, pid, text);
+	session_tell_text(s, severity, pid, text);
 }
 
 /* 0 as long as somebody reads the reports. */
@@ -128,7 +75,7 @@ static int fate(const struct session *s, struct err *err)
 	return s->fatal ? err_set(err, s->fatal, "%s", s->fatal_why.text) : 0;
 }
 
-static int epoll_add(struct session *s, int fd, uint64_t tag, struct err *err)
+int session_epoll_add(struct session *s, int fd, uint64_t tag, struct err *err)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = tag };
 
@@ -137,77 +84,7 @@ static int epoll_add(struct session *s, int fd, uint64_t tag, struct err *err)
 	return 0;
 }
 
-static int add_child(void *ctx, pid_t pid, struct target **out, struct err *err);
-static void drop_child(void *ctx, struct target *t);
-
-/* The tables in the kernel are as large as this watch may need. */
-static uint32_t max_procs(const struct options *opts)
-{
-	if (opts->follow)
-		return SOURCE_MAX_PROCS;
-	return opts->mode == MODE_RUN ? 1 : (uint32_t)opts->npids;
-}
-
-static int try_backend(struct session *s, const struct source_ops *ops, struct err *err)
-{
-	struct source_opts so = {
-		.poll_ns = s->opts->poll_ns,
-		.thresholds = &s->opts->thresholds,
-		.max_procs = max_procs(s->opts),
-		.follow = s->opts->follow,
-	};
-	int ret = ops->open(&so, queue_event, s, &s->source, err);
-
-	if (!ret)
-		s->ops = ops;
-	return ret;
-}
-
-static int open_backend(struct session *s, struct err *err)
-{
-	const char *want = s->opts->backend;
-	struct err why = { { 0 } };
-	int ret;
-
-	if (!strcmp(want, source_poll.name))
-		return try_backend(s, &source_poll, err);
-	ret = try_backend(s, &source_bpf, &why);
-	if (!ret) {
-		log_msg(LOG_DEBUG, MODULE, "backend bpf: the kernel watches");
-		return 0;
-	}
-	if (!strcmp(want, source_bpf.name))
-		return err_set(err, ret, "backend bpf: %s; --backend=poll needs none of it",
-			       err_text(&why, ret));
-	log_msg(LOG_INFO, MODULE, "backend poll, since bpf cannot be used: %s",
-		err_text(&why, ret));
-	return try_backend(s, &source_poll, err);
-}
-
-static int open_fds(struct session *s, struct err *err)
-{
-	sigset_t set;
-	int ret;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	s->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	s->life_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->epoll_fd < 0 || s->look_fd < 0 || s->life_fd < 0 || s->signal_fd < 0)
-		return err_set(err, -errno, "cannot make the file descriptors of the loop: %s",
-			       strerror(errno));
-	ret = epoll_add(s, s->look_fd, TAG_LOOK, err);
-	if (!ret)
-		ret = epoll_add(s, s->life_fd, TAG_LIFE, err);
-	return ret ? ret : epoll_add(s, s->signal_fd, TAG_SIGNAL, err);
-}
-
-static struct target *find_target(void *ctx, pid_t pid)
+struct target *session_find_target(void *ctx, pid_t pid)
 {
 	struct session *s = ctx;
 
@@ -215,194 +92,6 @@ static struct target *find_target(void *ctx, pid_t pid)
 		if (s->target[i] && s->target[i]->pid == pid)
 			return s->target[i];
 	return NULL;
-}
-
-/* What the lookout finds in a child is no news: that it is followed is told. */
-static void tell_found(void *ctx, enum report_severity severity, pid_t pid, const char *text)
-{
-	const struct target *t = find_target(ctx, pid);
-
-	if (t && t->parent && severity == REPORT_INFO)
-		log_msg(LOG_DEBUG, MODULE, "process %d: %s", (int)pid, text);
-	else
-		tell_text(ctx, severity, pid, text);
-}
-
-static int open_judges(struct session *s, struct err *err)
-{
-	const struct options *opts = s->opts;
-	struct bench *b = &s->bench;
-	struct life_opts lo = { .allow = s->allow, .hook = s->hook, .locals = opts->locals };
-
-	if (!(opts->sources & OPTIONS_SOURCE_SLOT) && !s->ops->set_gils && !s->ops->watch_loops)
-		return err_set(err, -EOPNOTSUPP,
-			       "backend %s does not see waits for the GIL or event loops",
-			       s->ops->name);
-	*b = (struct bench){
-		.policy = s->policy,
-		.sink = s->sink,
-		.ops = s->ops,
-		.source = s->source,
-		.thresholds = &opts->thresholds,
-		.redact = s->redact,
-	};
-	s->life = b->life = life__new(b, &lo);
-	s->judge = judge__new(b);
-	if (!s->life || !s->judge)
-		return err_set(err, -ENOMEM, "out of memory");
-	if (opts->sources & OPTIONS_SOURCE_GIL && s->ops->set_gils) {
-		s->gil = gil_judge__new(b);
-		if (!s->gil)
-			return err_set(err, -ENOMEM, "out of memory");
-	}
-	if (opts->sources & OPTIONS_SOURCE_LOOP && s->ops->watch_loops) {
-		s->loop = loop_judge__new(b);
-		if (!s->loop)
-			return err_set(err, -ENOMEM, "out of memory");
-		b->loop = s->loop;
-	}
-	s->lookout = (struct lookout){
-		.opts = opts,
-		.ops = s->ops,
-		.source = s->source,
-		.gil = s->gil,
-		.loop = s->loop,
-		.tell = tell_found,
-		.ctx = s,
-	};
-	return 0;
-}
-
-static void say_of_hook(void *ctx, const char *text)
-{
-	tell_text(ctx, REPORT_WARNING, 0, text);
-}
-
-static int open_hook(struct session *s, struct err *err)
-{
-	struct hook_opts ho = {
-		.command = s->opts->on_stall,
-		.user = s->opts->user,
-		.time_ns = HOOK_TIME_NS,
-		.last_ns = HOOK_LAST_NS,
-	};
-	int ret = hook__new(&ho, say_of_hook, s, &s->hook, err);
-
-	return ret ? ret : epoll_add(s, hook__fd(s->hook), TAG_HOOK, err);
-}
-
-static int open_family(struct session *s, struct err *err)
-{
-	const struct family_house house = {
-		.find = find_target,
-		.add = add_child,
-		.drop = drop_child,
-		.tell = tell_text,
-		.ctx = s,
-	};
-
-	s->family = family__new(s->ops, s->source, &house);
-	return s->family ? 0 : err_set(err, -ENOMEM, "out of memory");
-}
-
-int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
-{
-	struct policy_opts po = { .suppress_ns = opts->suppress_ns };
-	struct session *s = calloc(1, sizeof(*s));
-	int ret = -ENOMEM;
-
-	if (!s)
-		return err_set(err, ret, "out of memory");
-	s->opts = opts;
-	s->epoll_fd = s->look_fd = s->life_fd = s->signal_fd = -1;
-	s->policy = policy__new(&po);
-	s->queue = queue__new();
-	if (!s->policy || !s->queue) {
-		err_set(err, ret, "out of memory");
-		goto fail;
-	}
-	ret = sink__open(opts->json ? &sink_json : &sink_text, report_fd, opts->output,
-			 opts->locals, &s->sink, err);
-	if (!ret && opts->full)
-		sink__show_all(s->sink);
-	if (!ret)
-		ret = open_fds(s, err);
-	if (!ret)
-		ret = open_backend(s, err);
-	if (!ret && s->ops->fd(s->source) >= 0)
-		ret = epoll_add(s, s->ops->fd(s->source), TAG_SOURCE, err);
-	if (ret)
-		goto fail;
-	if (opts->locals)
-		ret = redact__new(opts->redact, opts->nredact, opts->show_secrets, &s->redact, err);
-	if (!ret && opts->allow)
-		ret = allow__load(opts->allow, &s->allow, err);
-	if (!ret && opts->on_stall)
-		ret = open_hook(s, err);
-	if (!ret)
-		ret = open_judges(s, err);
-	if (!ret && opts->follow)
-		ret = open_family(s, err);
-	if (ret)
-		goto fail;
-	*out = s;
-	return 0;
-fail:
-	session__free(s);
-	return ret;
-}
-
-static void print_stats(struct session *s)
-{
-	struct strbuf out = STRBUF_INIT;
-
-	s->ops->stats(s->source, &out);
-	judge__stats(s->judge, &out);
-	life__stats(s->life, &out);
-	if (s->gil)
-		gil_judge__stats(s->gil, &out);
-	if (s->loop)
-		loop_judge__stats(s->loop, &out);
-	if (s->family)
-		family__stats(s->family, &out);
-	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
-	strbuf_addf(&out, "session.events_lost %llu\n", (unsigned long long)s->lost);
-	strbuf_addf(&out, "session.records_lost %llu\n", (unsigned long long)sink__lost(s->sink));
-	if (strbuf_str(&out) && write(STDERR_FILENO, out.data, out.len) < 0)
-		s->lost++; /* stderr is gone: there is nobody left to tell */
-	strbuf_free(&out);
-}
-
-void session__free(struct session *s)
-{
-	if (!s)
-		return;
-	if (s->judge && s->opts->stats)
-		print_stats(s);
-	judge__free(s->judge);
-	redact__free(s->redact);
-	gil_judge__free(s->gil);
-	loop_judge__free(s->loop);
-	family__free(s->family);
-	life__free(s->life);
-	hook__free(s->hook);
-	allow__free(s->allow);
-	for (size_t i = 0; i < SOURCE_MAX_PROCS; i++)
-		target__free(s->target[i]);
-	if (s->source)
-		s->ops->free(s->source);
-	policy__free(s->policy);
-	sink__free(s->sink);
-	if (s->epoll_fd >= 0)
-		close(s->epoll_fd);
-	if (s->look_fd >= 0)
-		close(s->look_fd);
-	if (s->life_fd >= 0)
-		close(s->life_fd);
-	if (s->signal_fd >= 0)
-		close(s->signal_fd);
-	queue__free(s->queue);
-	free(s);
 }
 
 /* AT_NS 0: off. */
@@ -434,7 +123,7 @@ static void arm_looks(struct session *s)
 /* A free handle: as many as the backend was opened for. */
 static int free_handle(const struct session *s)
 {
-	for (int i = 0; i < (int)max_procs(s->opts); i++)
+	for (int i = 0; i < (int)session_max_procs(s->opts); i++)
 		if (!s->target[i])
 			return i;
 	return -ENOSPC;
@@ -452,7 +141,7 @@ static int add_target(struct session *s, pid_t pid, struct target **out, struct 
 	ret = target__open(pid, (uint32_t)proc, &t, err);
 	if (ret)
 		return ret;
-	ret = epoll_add(s, t->pidfd, t->proc, err);
+	ret = session_epoll_add(s, t->pidfd, t->proc, err);
 	if (!ret)
 		ret = s->ops->add(s->source, t->proc, pid, t->pidfd, t->info.monotonic_offset_ns,
 				  t->info.start_monotonic_ns, err);
@@ -482,12 +171,12 @@ static void remove_target(struct session *s, struct target *t)
 	target__free(t);
 }
 
-static int add_child(void *ctx, pid_t pid, struct target **out, struct err *err)
+int session_add_child(void *ctx, pid_t pid, struct target **out, struct err *err)
 {
 	return add_target(ctx, pid, out, err);
 }
 
-static void drop_child(void *ctx, struct target *t)
+void session_drop_child(void *ctx, struct target *t)
 {
 	remove_target(ctx, t);
 }
