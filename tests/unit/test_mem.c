@@ -80,7 +80,7 @@ static void any_order(void)
 
 static void whole_pages(void)
 {
-	enum { LEN = 3 * PAGE - 100 };
+	enum { LEN = 7 * PAGE - 100 };
 	static uint8_t data[LEN];
 	struct image im = { 0x10000, data, LEN, 0 };
 	struct mem *m = image_mem(&im);
@@ -98,7 +98,7 @@ static void whole_pages(void)
 	mem__read_u64(m, 0x10008, &v);
 	ok(v == 0x0101010101010101, "a page is read once");
 	is_int(mem__read_u64(m, 0x10000 + PAGE - 4, &v), 0, "a word in two pages");
-	is_int(mem__read_u64(m, 0x10000 + 2 * PAGE + 8, &v), 0, "a page that is not whole");
+	is_int(mem__read_u64(m, 0x10000 + 6 * PAGE + 8, &v), 0, "a page that is not whole");
 	is_int(mem__read_u64(m, 0x10000 + LEN, &v), -EFAULT, "and its end");
 	mem__use_pages(m, false);
 	mem__read_u64(m, 0x10008, &v);

@@ -18,6 +18,7 @@
 
 #define BATCH 256 /* ranges of one system call: 8 KiB of iovecs on the stack */
 #define PAGE PAGES_SIZE
+#define PAGES_AT_ONCE 4 /* that one call reads where a lookup wants one */
 #define MAX_GAP 1024 /* bytes between two ranges that are read as one */
 
 /* Ranges of one batch, sorted, and the bytes of those that are read together. */
@@ -389,26 +390,42 @@ int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt)
 	return err;
 }
 
+/* Reads the page at ADDR and its neighbours: what a lookup wants next lies often beside. */
+static void fill_pages(struct mem *m, uint64_t addr)
+{
+	uint64_t first = addr - addr % (PAGES_AT_ONCE * PAGE);
+	struct mem_range range[PAGES_AT_ONCE];
+	size_t n = 0;
+
+	for (uint64_t at = first; n < PAGES_AT_ONCE && at - first < PAGES_AT_ONCE * PAGE;
+	     at += PAGE)
+		if (!pages__find(m->pages, at))
+			range[n++] = (struct mem_range){ .addr = at,
+							 .buf = pages__place(m->pages, at),
+							 .len = PAGE };
+	m->stats.ranges += n;
+	m->stats.bytes += n * PAGE;
+	read_batch(m, range, n);
+	for (size_t i = 0; i < n; i++)
+		if (range[i].err)
+			pages__drop(m->pages, range[i].addr);
+}
+
 /* Out of the page that has it all. False: there is none, or it cannot be read as a whole. */
 static bool read_page(struct mem *m, struct mem_range *range)
 {
 	uint64_t addr = range->addr - range->addr % PAGE;
-	struct mem_range page = { .addr = addr, .len = PAGE };
 	const uint8_t *bytes;
 
 	if (range->len > PAGE - (range->addr - addr))
 		return false;
 	bytes = pages__find(m->pages, addr);
 	if (!bytes) {
-		page.buf = pages__place(m->pages, addr);
-		m->stats.bytes += PAGE;
-		m->stats.ranges++;
-		if (read_batch(m, &page, 1)) {
-			pages__drop(m->pages, addr);
-			return false;
-		}
-		bytes = page.buf;
+		fill_pages(m, addr);
+		bytes = pages__find(m->pages, addr);
 	}
+	if (!bytes)
+		return false;
 	memcpy(range->buf, bytes + (range->addr - addr), range->len);
 	range->err = 0;
 	if (m->memo)

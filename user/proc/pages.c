@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#define MAX_PAGES 64
+#define MAX_PAGES 128
 #define NONE 1 /* no page begins there */
 
 struct pages {

@@ -137,9 +137,9 @@ static bool agree(const struct py_layout *l, const struct stack *s, size_t i, co
 
 /*
  * Reads the frames at the addresses that S has. 0 and the chain as both copies have it, or -EAGAIN:
- * it is another one, or moved.
+ * it is another one, or moved. Of a thread at rest one copy is enough, in any order.
  */
-static int read_twice(struct heap_reader *r, uint64_t tstate, struct stack *s)
+static int read_again(struct heap_reader *r, uint64_t tstate, bool at_rest, struct stack *s)
 {
 	const struct py_layout *l = &r->target->layout;
 	size_t n = 0, span = l->frame.span, cnt = s->cnt, cut = s->cut;
@@ -151,16 +151,17 @@ static int read_twice(struct heap_reader *r, uint64_t tstate, struct stack *s)
 	range[n++] = (struct mem_range){ tstate + l->ts.frame, &head[0], 8, 0 };
 	for (size_t i = 0; i < cnt; i++)
 		range[n++] = (struct mem_range){ s->frame[i].addr, r->first + i * span, span, 0 };
-	for (size_t i = 0; i < cnt; i++)
+	for (size_t i = 0; !at_rest && i < cnt; i++)
 		range[n++] = (struct mem_range){ s->frame[i].addr, r->second + i * span, span, 0 };
 	range[n++] = (struct mem_range){ tstate + l->ts.frame, &head[1], 8, 0 };
-	err = mem__readv(r->target->mem, range, n);
+	err = at_rest ? mem__readv_any(r->target->mem, range, n)
+		      : mem__readv(r->target->mem, range, n);
 	if (err)
 		return err == -EFAULT ? -EAGAIN : err;
 	if (head[0] != newest || head[1] != newest)
 		return -EAGAIN;
 	for (size_t i = 0; i < cnt; i++)
-		if (!agree(l, s, i, r->first, r->second))
+		if (!agree(l, s, i, r->first, at_rest ? r->first : r->second))
 			return -EAGAIN;
 	s->cnt = 0;
 	for (size_t i = 0; i < cnt; i++) {
@@ -172,7 +173,7 @@ static int read_twice(struct heap_reader *r, uint64_t tstate, struct stack *s)
 	return 0;
 }
 
-int heap__read(struct heap_reader *r, uint64_t tstate, struct stack *out)
+int heap__read(struct heap_reader *r, uint64_t tstate, bool at_rest, struct stack *out)
 {
 	const struct py_target *t = r->target;
 	uint64_t newest;
@@ -180,7 +181,7 @@ int heap__read(struct heap_reader *r, uint64_t tstate, struct stack *out)
 
 	stack__clear(out);
 	if (recall(r, tstate, out))
-		err = read_twice(r, tstate, out);
+		err = read_again(r, tstate, at_rest, out);
 	for (int i = 0; i < MAX_TRIES && err == -EAGAIN; i++) {
 		stack__clear(out);
 		if (i && py_target__late(t))
@@ -190,7 +191,7 @@ int heap__read(struct heap_reader *r, uint64_t tstate, struct stack *out)
 			return err;
 		follow(t, newest, out);
 		stack__settle(out);
-		err = read_twice(r, tstate, out);
+		err = read_again(r, tstate, at_rest, out);
 	}
 	if (err)
 		stack__clear(out);

@@ -9,6 +9,7 @@
 #ifndef PERPETUO_PY_HEAP_H
 #define PERPETUO_PY_HEAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "py/stack.h"
@@ -20,6 +21,6 @@ struct heap_reader *heap_reader__new(const struct py_target *t); /* T borrowed; 
 void heap_reader__free(struct heap_reader *r); /* NULL is fine */
 
 /* As stack__read(). */
-int heap__read(struct heap_reader *r, uint64_t tstate, struct stack *out);
+int heap__read(struct heap_reader *r, uint64_t tstate, bool at_rest, struct stack *out);
 
 #endif

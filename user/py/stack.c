@@ -17,6 +17,7 @@
 #define LATE_EVERY 256 /* hops between two looks at the clock */
 #define UNCHECKED UINT64_MAX
 #define KNOWN_HEADS 256 /* a power of two */
+#define MAX_OUTSIDE 4 /* frames outside the chunks that are remembered of a thread */
 
 /* A copied piece of the target. */
 struct window {
@@ -31,10 +32,17 @@ struct head {
 	uint64_t chunk, top;
 };
 
+/* Frames outside the chunks, by their addresses: entries from C on the C stack, generators. */
+struct outside {
+	uint64_t addr[MAX_OUTSIDE];
+	size_t cnt;
+};
+
 /* Of the last walk: a thread that is stuck still has it. */
 struct known_head {
 	uint64_t tstate;
 	struct head head;
+	struct outside outside;
 };
 
 struct stack_reader {
@@ -43,6 +51,8 @@ struct stack_reader {
 	uint64_t prev_chunk; /* the chunk after `older`, not yet read */
 	size_t chunks;
 	struct known_head known[KNOWN_HEADS];
+	struct outside copied, met; /* together with the newest chunk; in this walk */
+	uint8_t copy[MAX_OUTSIDE][PYWALK_FRAME_BYTES];
 	struct heap_reader *heap; /* owned; NULL where frames lie in chunks */
 };
 
@@ -100,9 +110,29 @@ static size_t tstate_span(const struct py_layout *l)
 	return (l->ts.frame > l->ts.top ? l->ts.frame : l->ts.top) + 8;
 }
 
+static struct known_head *known_head(struct stack_reader *r, uint64_t tstate)
+{
+	return &r->known[tstate / 64 % KNOWN_HEADS];
+}
+
+/* Plans to read the frames that lay outside the chunks in the last walk. Returns how many. */
+static size_t plan_outside(struct stack_reader *r, uint64_t tstate, struct mem_range *range)
+{
+	const struct known_head *known = known_head(r, tstate);
+
+	r->copied = (struct outside){ 0 };
+	if (known->tstate == tstate)
+		r->copied = known->outside;
+	for (size_t i = 0; i < r->copied.cnt; i++)
+		range[i] = (struct mem_range){ .addr = r->copied.addr[i],
+					       .buf = r->copy[i],
+					       .len = r->target->layout.frame.span };
+	return r->copied.cnt;
+}
+
 /*
- * One call: thread state, cframe, newest chunk, thread state. Returns -EAGAIN if the second look
- * differs from the first, which *H then holds (the next try begins there).
+ * One call: thread state, cframe, newest chunk, frames outside it, thread state. Returns -EAGAIN if
+ * the second look differs from the first, which *H then holds (the next try begins there).
  */
 static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, uint8_t *cframe)
 {
@@ -110,7 +140,7 @@ static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, 
 	uint8_t ts[2][PY_TSTATE_BYTES] = { 0 };
 	uint64_t len = h->top > h->chunk ? h->top - h->chunk + SLACK : 0;
 	size_t span = tstate_span(l), n = 0, chunk_at;
-	struct mem_range range[5];
+	struct mem_range range[4 + MAX_OUTSIDE];
 	struct head seen[2];
 	int err;
 
@@ -121,12 +151,16 @@ static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, 
 			(struct mem_range){ .addr = h->frame, .buf = cframe, .len = CFRAME_BYTES };
 	chunk_at = n;
 	range[n++] = (struct mem_range){ .addr = h->chunk, .buf = r->newest.buf, .len = len };
+	n += plan_outside(r, tstate, &range[n]);
 	range[n++] = (struct mem_range){ .addr = tstate, .buf = ts[1], .len = span };
 	err = mem__readv(r->target->mem, range, n);
 	if (err && err != -EFAULT)
 		return err;
 	if (range[0].err || range[n - 1].err)
 		return -EFAULT;
+	for (size_t i = 0; i < r->copied.cnt; i++)
+		if (range[chunk_at + 1 + i].err)
+			r->copied.addr[i] = 0;
 	if (range[chunk_at].err && len > SLACK) {
 		/* the slack may reach into the void */
 		len -= SLACK;
@@ -181,6 +215,23 @@ static const void *next_chunk(struct stack_reader *r, uint64_t addr, size_t len)
 	return window_at(&r->older, addr, len);
 }
 
+static void note_outside(struct stack_reader *r, uint64_t addr)
+{
+	if (r->met.cnt < MAX_OUTSIDE)
+		r->met.addr[r->met.cnt++] = addr;
+}
+
+static const void *copied_frame(struct stack_reader *r, uint64_t addr)
+{
+	for (size_t i = 0; i < r->copied.cnt; i++) {
+		if (r->copied.addr[i] != addr)
+			continue;
+		note_outside(r, addr);
+		return r->copy[i];
+	}
+	return NULL;
+}
+
 /* The bytes of the frame at ADDR: out of a copy, else alone into TMP. NULL: not readable. */
 static const void *frame_bytes(struct stack_reader *r, uint64_t addr, uint8_t *tmp)
 {
@@ -190,9 +241,13 @@ static const void *frame_bytes(struct stack_reader *r, uint64_t addr, uint8_t *t
 	if (!p)
 		p = window_at(&r->older, addr, len);
 	if (!p)
+		p = copied_frame(r, addr);
+	if (!p)
 		p = next_chunk(r, addr, len);
-	if (!p && !mem__read(r->target->mem, addr, tmp, len))
+	if (!p && !mem__read(r->target->mem, addr, tmp, len)) {
+		note_outside(r, addr);
 		p = tmp;
+	}
 	return p;
 }
 
@@ -316,17 +371,13 @@ static int read_once(struct stack_reader *r, uint64_t tstate, bool at_rest, stru
 		return err;
 	r->older.bytes = (struct bytes){ 0 };
 	r->chunks = 0;
+	r->met.cnt = 0;
 	err = bytes_u64(&r->newest.bytes, l->chunk.previous, &previous);
 	r->prev_chunk = err ? 0 : previous;
 	follow(r, frame, entry_previous, out);
 	stack__settle(out);
 	out->base = err ? 0 : find_base(r, h->chunk, previous);
 	return at_rest ? 0 : look_again(r, tstate, h);
-}
-
-static struct known_head *known_head(struct stack_reader *r, uint64_t tstate)
-{
-	return &r->known[tstate / 64 % KNOWN_HEADS];
 }
 
 /* The head of the last walk, or as it is now. */
@@ -353,13 +404,13 @@ int stack__read(struct stack_reader *r, uint64_t tstate, bool at_rest, struct st
 
 	stack__clear(out);
 	if (r->heap)
-		return heap__read(r->heap, tstate, out);
+		return heap__read(r->heap, tstate, at_rest, out);
 	err = first_head(r, tstate, &h);
 	if (err)
 		return err;
 	for (int i = 0; i < MAX_TRIES; i++) {
 		err = read_once(r, tstate, at_rest, &h, out);
-		*known_head(r, tstate) = (struct known_head){ tstate, h };
+		*known_head(r, tstate) = (struct known_head){ tstate, h, r->met };
 		/* a chain that broke a rule is worth another try, and shown if nothing better comes
 		 */
 		if (err != -EAGAIN && !(err == 0 && out->note[0] && i < MAX_TRIES / 2))
