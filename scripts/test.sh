@@ -16,6 +16,8 @@ build=build
 logs=$build/test
 # All of it: a stage gets what is left, if that is less than its own budget.
 total=3300
+# Of each fuzz target; scripts/fuzz.sh gives them ten minutes.
+export FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
 began=$(date +%s)
 passed=0
 failed=0
@@ -115,7 +117,7 @@ if [ $packages = 0 ] || scripts/install-deps.sh build; then
 		many tests-sanitize 1000 --build $build/sanitize --marked sanitize unit shell
 	fi
 	if one build-fuzz 90 make -j "$jobs" O=$build fuzz WERROR=1 CC=gcc; then
-		many fuzz 240 --build $build -j "$jobs" fuzz
+		many fuzz 600 --build $build -j "$jobs" fuzz
 	fi
 	give_back "$build"
 	one tree-clean 30 scripts/check-tree-clean.sh --since "$logs/tree-before"

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "listing.h"
+#include "proc/task.h"
 #include "py/python.h"
 #include "py/redact.h"
 #include "sink/fold.h"
@@ -138,6 +139,28 @@ static void excerpt__read(struct excerpt *x, pid_t pid, const struct resolved *r
 
 /* ---- one process ----------------------------------------------------------------------------- */
 
+static bool is_listed(const struct py_snapshot *snap, pid_t tid)
+{
+	for (size_t i = 0; i < snap->nthreads; i++)
+		if (snap->thread[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* Threads that Python does not know: of a library, or before they run their first line. */
+static size_t count_others(pid_t pid, const struct py_snapshot *snap)
+{
+	struct task_list list;
+	size_t n = 0;
+
+	if (task_list__load(pid, &list))
+		return 0;
+	for (size_t i = 0; i < list.cnt; i++)
+		n += !is_listed(snap, list.tid[i]);
+	task_list__free(&list);
+	return n;
+}
+
 static bool has_gil(const struct py_snapshot *snap)
 {
 	for (size_t i = 0; i < snap->nthreads; i++)
@@ -174,6 +197,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	out.ncmdline = t->ncmdline;
 	out.thread_list = resolved.thread;
 	out.nthreads = resolved.nthreads;
+	out.others = count_others(pid, snap);
 	out.has_gil = has_gil(snap);
 	out.task_list = resolved.task;
 	out.ntasks = resolved.ntasks;

@@ -161,6 +161,15 @@ test_uninterruptible()
 }
 
 # Columns are those of co_positions().
+test_foreign()
+{
+	waits foreign
+	look
+	is "$(jq .dump.other_threads "$tmp/json")" 1 "a thread that runs no Python is counted"
+	check "and so the text says" grep -qx '    and 1 thread that runs no Python' "$tmp/text"
+	stop "$target" KILL
+}
+
 test_columns()
 {
 	local python version
@@ -265,11 +274,12 @@ test_container()
 	stop "$outer" KILL
 }
 
-plan 53
+plan 55
 test_waits
 test_own
 test_gil
 test_uninterruptible
+test_foreign
 test_columns
 test_depth
 test_folding

@@ -170,6 +170,14 @@ def wants_gil():
         pass
 
 
+def foreign():
+    """A thread that C started, of which Python knows nothing."""
+    libc = ctypes.CDLL(None)
+    libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.pause, None)
+    say("foreign")
+    threading.Event().wait()
+
+
 def uninterruptible():
     """posix_spawn() waits like this till its child, which waits for a FIFO, executes."""
     path = os.path.join(folder, "spawn")

@@ -457,13 +457,14 @@ static void json_dump(struct strbuf *out, const struct sink_style *style,
 	add_line(
 		out,
 		json_pack(
-			"{s:o, s:s, s:s, s:{s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
+			"{s:o, s:s, s:s, s:{s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
 			"time", rfc3339(r->wall_ns), "severity", "INFO", "message", "Dump",
 			"additional_info", "pid", pid_text(r->pid), "dump", "python",
 			text(r->python), "note", text(r->note), "cmdline",
 			cmdline(r->cmdline, r->ncmdline), "threads", dump_threads(style, r),
-			"tasks", dump_tasks(style, r), "tasks_found", count(r->tasks_found),
-			"tasks_note", text(r->tasks_note ? r->tasks_note : ""), "greenlets",
+			"other_threads", count(r->others), "tasks", dump_tasks(style, r),
+			"tasks_found", count(r->tasks_found), "tasks_note",
+			text(r->tasks_note ? r->tasks_note : ""), "greenlets",
 			dump_greenlets(style, r), "greenlets_found", count(r->greenlets_found),
 			"greenlets_note", text(r->greenlets_note ? r->greenlets_note : "")));
 }

@@ -289,6 +289,9 @@ void text_dump(struct strbuf *out, const struct sink_style *style, const struct 
 	snprintf(title, sizeof(title), "%zu thread%s", r->nthreads, r->nthreads == 1 ? "" : "s");
 	page__title(&page, PAINT_FAINT, title);
 	add_lineup(&page, r);
+	if (r->others)
+		strbuf_addf(out, "    and %zu thread%s no Python\n", r->others,
+			    r->others == 1 ? " that runs" : "s that run");
 	add_tasks(&page, r);
 	add_greenlets(&page, r);
 	strbuf_addc(out, '\n');

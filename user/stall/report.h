@@ -199,6 +199,7 @@ struct report_dump {
 	bool has_gil; /* the interpreter is one with a GIL that is in use */
 	const struct report_thread *thread_list;
 	size_t nthreads;
+	size_t others; /* threads of the process that run no Python and are not listed */
 	const struct report_task *task_list; /* as a tree is read: each behind its parent */
 	size_t ntasks;
 	size_t tasks_found; /* more than ntasks where some look the same */
