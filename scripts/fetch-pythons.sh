@@ -49,12 +49,20 @@ unpack()
 	version=${1##*/cpython-}
 	version=$(echo "$version" | sed -n 's/^\(3\.[0-9]*\)\.[0-9]*t-.*/\1t/p')
 	[ -n "$version" ] && [ "$(uname -m)" = x86_64 ] || return 0
-	"$cache/bin/python$version" -I -c '' 2>/dev/null && return
+	program=$cache/bin/python$version
+	[ ! -L "$program" ] && "$program" -I -c '' 2>/dev/null && return
 	say "unpacking CPython $version"
 	mkdir -p "$cache/free" "$cache/bin" || exit 1
 	tar -C "$cache/free" -xJf "$1" || die "cannot unpack $1"
-	ln -sf "../free/py$version/bin/python$version" "$cache/bin/python$version"
-	"$cache/bin/python$version" -I -c '' || die "the Python of $1 does not run"
+	# No link: an interpreter looks for its library beside the name that it was called by.
+	rm -f "$program"
+	cat >"$program" <<-EOF
+		#!/bin/sh
+		# Made by fetch-pythons.sh.
+		exec "\$(dirname "\$0")/../free/py$version/bin/python$version" "\$@"
+	EOF
+	chmod 755 "$program"
+	"$program" -I -c '' || die "the Python of $1 does not run"
 }
 
 for archive in "$archives"/cpython-3.*t-*.tar.xz; do
