@@ -42,6 +42,7 @@ setup(
         Extension(
             "perpetuo._perpetuo",
             sources=[
+                "src/loop.c",
                 "src/module.c",
                 "src/page.c",
                 "src/registry.c",

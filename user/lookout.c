@@ -79,6 +79,12 @@ static bool is_watched(struct target *t, int ret, const struct err *err, const c
 	return ret >= 0;
 }
 
+/* Are loops looked for that the target does not name? */
+static bool finds_loops(const struct lookout *l)
+{
+	return l->loop && l->ops->watch_loops;
+}
+
 /* Which of the sources that need nothing in the target are watched (OPTIONS_SOURCE_*). Whatever is
  * not found now is looked for later. */
 static unsigned int look_for_python(struct lookout *l, struct target *t)
@@ -91,9 +97,9 @@ static unsigned int look_for_python(struct lookout *l, struct target *t)
 		gil = gil_judge__look(l->gil, t, &no_gil);
 	if (l->gil && is_watched(t, gil, &no_gil, "waits for its GIL"))
 		watched |= OPTIONS_SOURCE_GIL;
-	if (l->loop)
+	if (finds_loops(l))
 		loop = loop_judge__look(l->loop, t, &no_loop);
-	if (l->loop && is_watched(t, loop, &no_loop, "its event loops"))
+	if (finds_loops(l) && is_watched(t, loop, &no_loop, "its event loops"))
 		watched |= OPTIONS_SOURCE_LOOP;
 	if (gil == -ENOENT || loop == -ENOENT)
 		lookout__later(t);
@@ -121,6 +127,15 @@ static const char *also_watched(unsigned int watched)
 	return "";
 }
 
+static int set_pages(struct lookout *l, struct target *t, struct err *err)
+{
+	int ret = l->ops->set_pages(l->source, t->proc, t->pages, t->npages, err);
+
+	if (!ret && l->loop)
+		loop_judge__registered(l->loop, t);
+	return ret;
+}
+
 void lookout__look(struct lookout *l, struct target *t)
 {
 	struct err err = { { 0 } };
@@ -135,7 +150,7 @@ void lookout__look(struct lookout *l, struct target *t)
 		return;
 	n = target__find_pages(t, &foreign, &err);
 	if (n > 0)
-		n = l->ops->set_pages(l->source, t->proc, t->pages, t->npages, &err) ?: n;
+		n = set_pages(l, t, &err) ?: n;
 	if (n < 0 && n != -ESRCH)
 		log_msg(LOG_WARN, MODULE, "process %d: %s", (int)t->pid, err_text(&err, n));
 	if (n <= 0) {
@@ -154,7 +169,7 @@ void lookout__look(struct lookout *l, struct target *t)
 		return;
 	}
 	if ((!l->gil || watched & OPTIONS_SOURCE_GIL) &&
-	    (!l->loop || watched & OPTIONS_SOURCE_LOOP))
+	    (!finds_loops(l) || watched & OPTIONS_SOURCE_LOOP))
 		t->looks = 0;
 	t->was_watched = true;
 	if (had)
@@ -180,7 +195,7 @@ static void refresh(struct lookout *l, struct target *t)
 	}
 	if (ret || full) /* behind a page that is full there may be another by now */
 		lookout__look(l, t);
-	else if (l->ops->set_pages(l->source, t->proc, t->pages, t->npages, &err))
+	else if (set_pages(l, t, &err))
 		log_msg(LOG_WARN, MODULE, "process %d: %s", (int)t->pid, err.text);
 }
 

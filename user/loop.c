@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bench.h"
+#include "bpf/slot_abi.h"
 #include "life.h"
 #include "proc/mem.h"
 #include "proc/task.h"
@@ -27,13 +28,6 @@
 #define NEAR_NS (20 * NSEC_PER_MSEC) /* a section that begins with a step, or after it */
 #define LOOK_TIMEOUT_NS (200 * NSEC_PER_MSEC)
 
-#ifndef SYS_epoll_pwait2
-#define SYS_epoll_pwait2 441
-#endif
-#ifndef SYS_epoll_wait
-#define SYS_epoll_wait -1 /* not on arm64 */
-#endif
-
 /* A thread that runs a loop. */
 struct loop {
 	uint32_t proc;
@@ -48,7 +42,9 @@ struct loop {
 	uint64_t rest_ver; /* and the count then */
 	uint64_t denied_ns; /* start of what was told as a step, and is none or told by others */
 	uint64_t told_ns; /* start of the stall that is open, 0 = none is */
-	char name[MAX_NAME + 16];
+	bool registered; /* the program says that it is one: */
+	int slot_fd; /* on which it waits then, -1 = it does not say */
+	char name[SLOT_NAME_CAP * 4 + 1];
 	char thread[MAX_NAME];
 };
 
@@ -130,14 +126,12 @@ static int epoll_of(pid_t pid, pid_t tid, enum py_loop_kind kind)
 {
 	struct task_syscall call;
 
-	if (task_syscall__load(pid, tid, &call) || !call.blocked)
+	if (task_syscall__load(pid, tid, &call))
 		return -1;
 	/* libuv's, and nobody else's that runs in a step of uvloop */
-	if (call.nr == SYS_epoll_pwait)
-		return (int)call.arg[0];
-	if (kind != PY_LOOP_UVLOOP && (call.nr == SYS_epoll_pwait2 || call.nr == SYS_epoll_wait))
-		return (int)call.arg[0];
-	return -1;
+	if (kind == PY_LOOP_UVLOOP && call.nr != SYS_epoll_pwait)
+		return -1;
+	return task_syscall__epoll_fd(&call);
 }
 
 /* On which descriptor the loop waits, if it does now: where it waits between its steps. */
@@ -177,9 +171,24 @@ static uint64_t begun(const struct target *t, const struct py_loop *now, uint64_
 	return ns > t->info.start_monotonic_ns && ns <= now_ns ? ns : 0;
 }
 
-/* TH runs the loop NOW: it is watched from now on, or what is new of it is told. */
+/* What it is called: as its program does (FACTS), or else after the library and the thread. */
+static void set_name(struct loop *l, const struct slot_facts *facts)
+{
+	if (facts) {
+		l->registered = true;
+		l->slot_fd = facts->idle_fd;
+		snprintf(l->name, sizeof(l->name), "%.*s", (int)sizeof(l->name) - 1, facts->name);
+	} else if (!l->registered) {
+		snprintf(l->name, sizeof(l->name), "%s loop (%s)", kind_name[l->kind], l->thread);
+	}
+}
+
+/*
+ * TH runs the loop NOW, which the program may have registered (FACTS, or NULL): it is watched from
+ * now on, or what is new of it is told.
+ */
 static void take(struct loop_judge *j, struct target *t, const struct py_thread *th,
-		 const struct py_loop *now)
+		 const struct py_loop *now, const struct slot_facts *facts)
 {
 	struct loop *l = get(j, t->proc, now->ver_addr);
 	uint64_t now_ns = clock_monotonic_ns(), begun_ns = begun(t, now, now_ns);
@@ -193,13 +202,15 @@ static void take(struct loop_judge *j, struct target *t, const struct py_thread 
 	l->ident = th->ident;
 	l->tstate = th->tstate;
 	snprintf(l->thread, sizeof(l->thread), "%s", th->name);
-	snprintf(l->name, sizeof(l->name), "%s loop (%s)", kind_name[l->kind], l->thread);
+	set_name(l, facts);
 	fd = waits_on(t, l, now, th);
 	if (fd >= 0) {
 		l->fd = fd;
 		l->rested = true;
 		l->rest = now->context;
 		l->rest_ver = now->ver;
+	} else if (facts && facts->idle_fd >= 0) {
+		l->fd = facts->idle_fd;
 	}
 	told = (struct source_loop){
 		.tid = l->tid,
@@ -250,7 +261,7 @@ static int look_for(struct loop_judge *j, struct target *t, pid_t tid, struct er
 		if (!th->tid || (tid && th->tid != tid) || python__loop(py, th, &now) ||
 		    now.kind == PY_LOOP_NONE)
 			continue;
-		take(j, t, th, &now);
+		take(j, t, th, &now, NULL);
 	}
 	py_snapshot__free(snap);
 	return 0;
@@ -275,6 +286,70 @@ int loop_judge__look(struct loop_judge *j, struct target *t, struct err *err)
 		return ret;
 	j->watched[t->proc] = true;
 	return 1;
+}
+
+/* The next slot of a loop after *AT on the pages of T, with its FACTS. False: there is none. */
+static bool next_slot(struct target *t, uint32_t *at, struct slot_facts *facts)
+{
+	for (; *at / SLOT_WORDS < t->npages; (*at)++) {
+		const struct slot_page_info *page = &t->pages[*at / SLOT_WORDS];
+		uint32_t i = *at % SLOT_WORDS;
+
+		if (i < page->in_use && slot_page__is_loop(page, i) &&
+		    !slot_facts__read(t->mem, page, i, facts) && facts->kind == SLOT_LOOP) {
+			(*at)++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The loop that FACTS are about, as far as its thread does run one, which counts there. */
+static void take_slot(struct loop_judge *j, struct target *t, struct python *py,
+		      const struct py_snapshot *snap, const struct slot_facts *facts)
+{
+	struct py_loop now;
+
+	for (size_t i = 0; i < snap->nthreads; i++) {
+		const struct py_thread *th = &snap->thread[i];
+
+		if (th->ident == facts->thread_ident && th->tid && !python__loop(py, th, &now) &&
+		    now.kind != PY_LOOP_NONE && now.ver_addr == facts->progress_addr)
+			take(j, t, th, &now, facts);
+	}
+}
+
+void loop_judge__registered(struct loop_judge *j, struct target *t)
+{
+	struct py_snapshot *snap = NULL;
+	struct slot_facts facts;
+	struct python *py = NULL;
+	struct err why = { { 0 } };
+	uint32_t at = 0;
+
+	if (j->bench->ops->watch_loops && !j->watched[t->proc])
+		return; /* they cannot be seen, or will be when its interpreter is known */
+	for (size_t i = 0; i < j->nloops; i++)
+		if (j->loop[i].proc == t->proc)
+			j->loop[i].registered = false;
+	while (next_slot(t, &at, &facts)) {
+		struct loop *l = find(j, t->proc, facts.progress_addr);
+
+		if (l && l->ident == facts.thread_ident && l->slot_fd == facts.idle_fd) {
+			set_name(l, &facts);
+			continue;
+		}
+		if (!snap) {
+			py = target__python(t, &why);
+			if (!py || walk(j, py, &snap, &why))
+				break;
+		}
+		take_slot(j, t, py, snap, &facts);
+	}
+	py_snapshot__free(snap);
+	for (size_t i = 0; i < j->nloops; i++)
+		if (j->loop[i].proc == t->proc)
+			set_name(&j->loop[i], NULL);
 }
 
 static int on_ask(struct loop_judge *j, struct target *t, const struct source_event *ev)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Event loops that nobody instrumented: which threads of a target run one, and from what a backend
- * tells of their steps to stalls and records.
+ * Event loops, such that nobody instrumented and such that the program has registered: which
+ * threads of a target run one, and from what a backend tells of their steps to stalls and records.
  *
- * The tracker of a loop is named after the library and the thread: "asyncio loop (MainThread)".
+ * The tracker of a loop is named after the library and the thread: "asyncio loop (MainThread)", or
+ * as its program says.
  * Responsible is that thread. A step that a tracker of the same thread marks is told by that
  * tracker alone, and one in which the thread keeps the GIL by those who wait for it if they came
  * first.
@@ -32,6 +33,12 @@ void loop_judge__free(struct loop_judge *j); /* NULL is fine */
  * be seen, now or ever.
  */
 int loop_judge__look(struct loop_judge *j, struct target *t, struct err *err);
+
+/*
+ * The pages of T are known, or have changed: the loops that it has registered there are watched
+ * from now on, also by a backend that cannot find loops.
+ */
+void loop_judge__registered(struct loop_judge *j, struct target *t);
 
 /* SOURCE_LOOP_ASK, SOURCE_LOOP_STALL, SOURCE_LOOP_END of T. 0, or what sink__stall said. */
 int loop_judge__event(struct loop_judge *j, struct target *t, const struct source_event *ev,

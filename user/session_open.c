@@ -150,7 +150,7 @@ static int open_judges(struct session *s, struct err *err)
 		if (!s->gil)
 			return err_set(err, -ENOMEM, "out of memory");
 	}
-	if (opts->sources & OPTIONS_SOURCE_LOOP && s->ops->watch_loops) {
+	if (opts->sources & OPTIONS_SOURCE_LOOP && s->ops->set_loop) {
 		s->loop = loop_judge__new(b);
 		if (!s->loop)
 			return err_set(err, -ENOMEM, "out of memory");

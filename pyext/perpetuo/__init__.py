@@ -10,7 +10,7 @@ from . import _install
 
 _install.check()
 
-from ._instrument import dwim, instrument_gil, instrument_trio
+from ._instrument import dwim, instrument_asyncio, instrument_gil, instrument_trio
 from ._perpetuo import StallTracker, stall_gil
 from ._watcher import start_watcher, stop_watcher
 
@@ -21,5 +21,6 @@ __all__ = [
     "stop_watcher",
     "instrument_gil",
     "instrument_trio",
+    "instrument_asyncio",
     "dwim",
 ]

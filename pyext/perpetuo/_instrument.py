@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Trackers for what a program has anyway: the GIL of a patched interpreter, Trio's run loop."""
+"""Trackers for what a program has anyway: the GIL of a patched interpreter, its event loops."""
 
 import sys
 import threading
-from typing import Any, List, Optional
+import weakref
+from typing import Any, Callable, List, Optional
 
 from . import _perpetuo, _watcher
 from ._perpetuo import StallTracker
@@ -11,6 +12,16 @@ from ._perpetuo import StallTracker
 _gil_lock = threading.Lock()
 _gil_tracker: Optional[StallTracker] = None
 _trio_marks: Any = None  # a trio.lowlevel.RunVar: which runs have their instrument
+
+
+class _Registered(threading.local):
+    """The loop of asyncio that this thread has registered; forgotten when the thread ends."""
+
+    loop: "Callable[[], Any]" = staticmethod(lambda: None)  # a weakref.ref, later
+    slot: Any = None
+
+
+_registered = _Registered()
 
 
 def instrument_gil() -> None:
@@ -53,13 +64,42 @@ def instrument_trio() -> None:
     _trio_marks.set(True)
 
 
+def _epoll_fd(loop: Any) -> int:
+    """On which descriptor an event loop waits, -1 if it does not say so: uvloop's does not."""
+    try:
+        fd = loop._selector.fileno()
+    except (AttributeError, OSError, ValueError):
+        return -1
+    return fd if isinstance(fd, int) else -1
+
+
+def instrument_asyncio() -> None:
+    """Tells the watcher of the event loop that runs in this thread, of asyncio or uvloop.
+
+    To be called inside the loop (RuntimeError if not), in every loop that is to be watched; again
+    in the same loop it does nothing. Steps cost no more than before: CPython counts them, and the
+    watcher is told where. It sees the loop also where it cannot find loops by itself, as without
+    BPF. RuntimeError on a Python of which that place is not known.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    if _registered.loop() is loop:
+        return
+    name = f"asyncio loop (thread {threading.get_ident():#_x})"
+    slot = _perpetuo.LoopSlot(name, _epoll_fd(loop))
+    # The slot of the loop before goes with the last reference to it.
+    _registered.slot = slot
+    _registered.loop = weakref.ref(loop, lambda _: slot.close())
+
+
 def dwim(**watcher_kwargs: Any) -> List[str]:
     """Does what one means: instruments what is there and starts the watcher.
 
     Takes the arguments of start_watcher(). Returns what it did, any of "instrumented GIL",
-    "instrumented Trio" (called inside trio.run()) and "started out of process watcher". Where the
-    watcher cannot be started, it says why on stderr and leaves the program alone; one that runs
-    already is left running.
+    "instrumented Trio" (called inside trio.run()), "instrumented asyncio" (called inside a loop)
+    and "started out of process watcher". Where the watcher cannot be started, it says why on
+    stderr and leaves the program alone; one that runs already is left running.
     """
     did = []
     try:
@@ -71,6 +111,12 @@ def dwim(**watcher_kwargs: Any) -> List[str]:
         try:
             instrument_trio()
             did.append("instrumented Trio")
+        except RuntimeError:
+            pass
+    if "asyncio" in sys.modules:
+        try:
+            instrument_asyncio()
+            did.append("instrumented asyncio")
         except RuntimeError:
             pass
     if not _perpetuo._watch_running():

@@ -3,6 +3,7 @@
 #include "module.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -225,7 +226,8 @@ static int module_exec(PyObject *module)
 	if (!finalize_is_due && PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
 		finalize_is_due = Py_AtExit(finalize) == 0;
 	if (add_type(module, &tracker_spec, "StallTracker") < 0 ||
-	    add_type(module, &trio_spec, "TrioInstrument") < 0)
+	    add_type(module, &trio_spec, "TrioInstrument") < 0 ||
+	    add_type(module, &loop_spec, "LoopSlot") < 0)
 		return -1;
 	/* Told apart from the module of the same name that PyPI's perpetuo has. */
 	if (PyModule_AddIntConstant(module, "SLOT_VERSION", SLOT_V1) < 0)
@@ -243,19 +245,24 @@ static struct PyModuleDef module_def = {
 	.m_slots = module_slots,
 };
 
+long module_python_minor(void)
+{
+	char *end;
+	long major = strtol(Py_GetVersion(), &end, 10);
+
+	return major == 3 && *end == '.' ? strtol(end + 1, NULL, 10) : LONG_MAX;
+}
+
 static void choose_slots(void)
 {
 	PyModuleDef_Slot *slot = module_slots;
-	char *end;
-	long major, minor;
+	long minor = module_python_minor();
 
-	major = strtol(Py_GetVersion(), &end, 10);
-	minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
 	*slot++ = (PyModuleDef_Slot){ Py_mod_exec, module_exec };
-	if (major > 3 || minor >= 12)
+	if (minor >= 12)
 		*slot++ = (PyModuleDef_Slot){ SLOT_MULTIPLE_INTERPRETERS,
 					      PER_INTERPRETER_GIL_SUPPORTED };
-	if (major > 3 || minor >= 13)
+	if (minor >= 13)
 		*slot++ = (PyModuleDef_Slot){ SLOT_GIL, GIL_NOT_USED };
 	*slot = (PyModuleDef_Slot){ 0, NULL };
 }

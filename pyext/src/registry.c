@@ -60,8 +60,8 @@ static void describe(struct slot_meta *m, const struct slot_spec *spec)
 	m->hint_tid = spec->hint_tid;
 	m->active_tid = 0;
 	m->flags = len < spec->name_len ? SLOT_NAME_CUT : 0;
-	m->progress_addr = 0;
-	m->idle_fd = -1;
+	m->progress_addr = spec->progress_addr;
+	m->idle_fd = spec->progress_addr ? spec->idle_fd : -1;
 	m->interp_id = spec->interp_id;
 	m->tstate = spec->tstate;
 	/*
@@ -71,7 +71,7 @@ static void describe(struct slot_meta *m, const struct slot_spec *spec)
 	m->name_len = (__u16)len;
 	memcpy(m->name, spec->name, len);
 	memset(m->name + len, 0, SLOT_NAME_CAP - len);
-	__atomic_store_n(&m->kind, SLOT_STAMP, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->kind, spec->progress_addr ? SLOT_LOOP : SLOT_STAMP, __ATOMIC_RELEASE);
 }
 
 struct slot *registry__acquire(const struct slot_spec *spec)
@@ -91,8 +91,12 @@ struct slot *registry__acquire(const struct slot_spec *spec)
 	s->flags = 0;
 	describe(s->meta, spec);
 	page__set_used(p, index, true);
-	/* Active last: a reader that sees it so finds everything else in place. */
-	slot__go_active(&s);
+	/* Last: a reader that sees it active, or is told to look, finds everything else in place.
+	 */
+	if (spec->progress_addr)
+		page__touch(p);
+	else
+		slot__go_active(&s);
 out:
 	pthread_mutex_unlock(&registry.lock);
 	errno = err;
@@ -101,6 +105,7 @@ out:
 
 void registry__release(struct slot *s)
 {
+	bool was_loop;
 	struct page *p;
 
 	if (!s)
@@ -112,9 +117,12 @@ void registry__release(struct slot *s)
 		/* The foreign code may still add to it: nobody else may own that word. */
 		s->meta->flags |= SLOT_CLOSED;
 	} else {
+		was_loop = s->meta->kind == SLOT_LOOP;
 		__atomic_store_n(&s->meta->kind, SLOT_FREE, __ATOMIC_RELEASE);
 		s->meta->reuse_seq++;
 		page__set_used(p, s->index, false);
+		if (was_loop)
+			page__touch(p);
 	}
 	pthread_mutex_unlock(&registry.lock);
 }

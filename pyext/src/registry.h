@@ -23,11 +23,13 @@ struct slot_spec {
 	uint32_t interp_id;
 	uint64_t tstate;
 	bool own_line; /* threads run at once: keep their words on cache lines of their own */
+	uint64_t progress_addr; /* not 0: the slot is an event loop, whose word stays idle */
+	int32_t idle_fd; /* of a loop */
 };
 
 /*
- * A slot, already active. The caller owns it until registry__release(). NULL with errno: ENOSPC
- * when REGISTRY_MAX_PAGES pages are full, or what mmap said.
+ * A slot, already active unless it is a loop. The caller owns it until registry__release(). NULL
+ * with errno: ENOSPC when REGISTRY_MAX_PAGES pages are full, or what mmap said.
  */
 struct slot *registry__acquire(const struct slot_spec *spec);
 

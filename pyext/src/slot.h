@@ -2,12 +2,12 @@
 /*
  * slot.h - the word of one slot: active, idle.
  *
- * An owner (StallTracker, Trio instrument) holds a `struct slot *` that becomes NULL when the owner
- * is closed. The functions here take the address of that pointer, so that
- * a call and a close from another thread can meet without a lock: the closer first clears the
- * pointer, then moves the word; a caller first reads the word, then checks the pointer, then
- * changes the word only if it is still what it read. Slots are never unmapped, so a caller that
- * comes late reads valid memory and changes nothing.
+ * An owner (StallTracker, Trio instrument, event loop) holds a `struct slot *` that becomes NULL
+ * when the owner is closed. The functions here take the address of that pointer, so that a call and
+ * a close from another thread can meet without a lock: the closer first clears the pointer, then
+ * moves the word; a caller first reads the word, then checks the pointer, then changes the word
+ * only if it is still what it read. Slots are never unmapped, so a caller that comes late reads
+ * valid memory and changes nothing.
  */
 #ifndef PERPETUO_SLOT_H
 #define PERPETUO_SLOT_H

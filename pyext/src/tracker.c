@@ -49,29 +49,25 @@ static uint32_t find_native_id(uint64_t ident)
 	return value <= INT32_MAX ? (uint32_t)value : 0;
 }
 
-struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident)
+/* A slot for SPEC, of which what concerns the thread and the interpreter is filled in here. */
+static struct slot *acquire(struct slot_spec *spec)
 {
 	int64_t interp_id = PyInterpreterState_GetID(PyInterpreterState_Get());
-	struct slot_spec spec = {
-		.name = name,
-		.name_len = name_len,
-		.thread_ident = ident,
-		.interp_id = (uint32_t)interp_id,
-	};
 	struct slot *s;
 
 	if (interp_id < 0)
 		return NULL;
+	spec->interp_id = (uint32_t)interp_id;
 #ifdef Py_GIL_DISABLED
-	spec.own_line = true;
+	spec->own_line = true;
 #endif
-	if (ident == tracker_own_ident()) {
-		spec.hint_tid = thread_tid();
-		spec.tstate = (uintptr_t)PyThreadState_Get();
-	} else if (ident) {
-		spec.hint_tid = find_native_id(ident);
+	if (spec->thread_ident == tracker_own_ident()) {
+		spec->hint_tid = thread_tid();
+		spec->tstate = (uintptr_t)PyThreadState_Get();
+	} else if (spec->thread_ident) {
+		spec->hint_tid = find_native_id(spec->thread_ident);
 	}
-	s = registry__acquire(&spec);
+	s = registry__acquire(spec);
 	if (s)
 		return s;
 	if (errno == ENOSPC)
@@ -80,6 +76,27 @@ struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident)
 	else
 		PyErr_SetFromErrno(PyExc_OSError);
 	return NULL;
+}
+
+struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident)
+{
+	struct slot_spec spec = { .name = name, .name_len = name_len, .thread_ident = ident };
+
+	return acquire(&spec);
+}
+
+struct slot *tracker_acquire_loop(const char *name, size_t name_len, uint64_t progress_addr,
+				  int idle_fd)
+{
+	struct slot_spec spec = {
+		.name = name,
+		.name_len = name_len,
+		.thread_ident = tracker_own_ident(),
+		.progress_addr = progress_addr,
+		.idle_fd = idle_fd,
+	};
+
+	return acquire(&spec);
 }
 
 /* 0 with *ident set, or -1 with an exception. */

@@ -9,7 +9,7 @@ over the rounds, and of the quotients of each round, so that a busy moment of th
 is compared.
 
 For Trio what counts is what the instrument adds to a step, of one task, and of ten that are ready
-together.
+together; for asyncio, of which the original knows nothing, what having registered the loop adds.
 """
 
 import os
@@ -57,6 +57,25 @@ async def main():
         best = min(best, (time.process_time_ns() - start) / STEPS)
     print(best)
 trio.run(main)
+"""
+
+
+LOOP_STEPS = """
+import asyncio, time
+REGISTERED, STEPS = %d, 10000
+if REGISTERED:
+    import perpetuo
+async def main():
+    if REGISTERED:
+        perpetuo.instrument_asyncio()
+    best = 1e9
+    for _ in range(8):
+        start = time.process_time_ns()
+        for _ in range(STEPS):
+            await asyncio.sleep(0)
+        best = min(best, (time.process_time_ns() - start) / STEPS)
+    print(best)
+asyncio.run(main())
 """
 
 
@@ -110,6 +129,27 @@ def steps(rounds: int, tasks: int, what: str, ours: Package, original: "Package 
     common.row(what, added, "ns", added_b, most=0.5, of="ratio")
 
 
+def loop_steps(rounds: int, ours: Package, original: "Package | None") -> None:
+    """The baseline is what the original's instrument adds to a step of Trio."""
+    bare, a, b = [], [], []
+    for _ in range(rounds):
+        bare.append(ours.run(LOOP_STEPS % 0))
+        a.append(ours.run(LOOP_STEPS % 1))
+        if original and original.has("trio"):
+            b.append(original.run(STEPS % (1, 1)) - original.run(STEPS % (0, 1)))
+    added = statistics.median(x - y for x, y in zip(a, bare))
+    common.row("asyncio step of a loop that is not registered", statistics.median(bare), "ns")
+    # nothing: what is left is the noise between two processes
+    common.row(
+        "added to an asyncio step (baseline: to a Trio step)",
+        added,
+        "ns",
+        statistics.median(b) if b else None,
+        most=0.05,
+        of="ratio",
+    )
+
+
 def main() -> None:
     args = common.arguments(__doc__.splitlines()[0], {"original": None}, rounds=9)
     common.section(f"Python {sys.version.split()[0]}; baseline: the original extension")
@@ -120,6 +160,7 @@ def main() -> None:
         common.remark("this Python has no original perpetuo: no baseline")
         original = None
     pairs(args.rounds, ours, original)
+    loop_steps(args.rounds, ours, original)
     if not ours.has("trio"):
         common.remark("this Python has no Trio: its steps are not measured")
         return

@@ -23,6 +23,12 @@ import sys
 SLACK_MS = 60.0  # a tick, and a bit: a step that is not the first after a wait is seen by one
 
 
+def is_name(name: str, thread: str) -> bool:
+    return name in ("GIL", f"{sys.argv[4]} loop ({thread})") or name.startswith(
+        f"{sys.argv[4]} loop (thread 0x"  # one that its program has registered
+    )
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         words = [line.split() for line in file]
@@ -63,7 +69,7 @@ def main() -> None:
         names = [f["name"].split(".")[-1] for f in stack[0]] if stack else ["stall"]
         thread = "loop-0" if near[0][0] == "thread" else "MainThread"
         if (
-            first["additional_info"]["name"] not in ("GIL", f"{sys.argv[4]} loop ({thread})")
+            not is_name(first["additional_info"]["name"], thread)
             or first["stall"]["thread"] not in (thread, "")
             or not {"stall", "work", "late"} & set(names)
         ):

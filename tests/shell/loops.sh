@@ -3,7 +3,7 @@
 # timeout: 300
 # sanitize: yes
 #
-# Event loops that nobody instrumented, against the clock of the target.
+# Event loops, such that nobody instrumented and such that are registered, against the clock of the target.
 
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/watch.sh"
@@ -177,6 +177,22 @@ test_tracker()
 	is "$(count "$detected")" 8 "a tracker of the same thread: each stall is told once"
 }
 
+# Loops that the program has registered: seen by every backend, and told once.
+test_registered()
+{
+	local backend
+
+	for backend in bpf poll; do
+		live='' PYTHONPATH=$build/python start_loop "$venv" registered quiet:0.3 idle busy below:0.3
+		watch_loops "--backend $backend --alert-interval 150ms --traceback-suppress 0"
+		judge 0 150 asyncio
+		true_stalls "registered, $backend"
+		at_most others 0 "registered, $backend: each stall is told once"
+		is "$(first "$loop and $detected" '.additional_info.name | test("^asyncio loop \\(thread 0x[0-9a-f_]+\\)$")')" true \
+			"registered, $backend: by the name that the program gave"
+	done
+}
+
 test_sources()
 {
 	start_loop "$venv" asyncio idle
@@ -192,11 +208,12 @@ test_sources()
 declare -A library=([uvloop]=uvloop [tornado]=asyncio [trio]=Trio [gevent]=gevent)
 # shellcheck disable=SC2119  # all of them
 mapfile -t found < <(pythons)
-plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3 + 2 + 3))
+plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3 + 2 + 2 * 8 + 3))
 for ((i = 0; i < ${#found[@]}; i += 4)); do test_interpreters "${found[@]:i:4}"; done
 test_libraries
 test_busy
 test_threads
 test_late
 test_tracker
+test_registered
 test_sources

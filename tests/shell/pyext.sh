@@ -10,7 +10,7 @@
 need_extension
 # shellcheck disable=SC2119  # all of them
 mapfile -t interpreters < <(pythons)
-plan $((4 * ${#interpreters[@]}))
+plan $((5 * ${#interpreters[@]}))
 
 # A program that embeds the system's Python, where there is a library for that.
 embed=$tmp/embed
@@ -29,6 +29,7 @@ embed_for()
 for python in "${interpreters[@]}"; do
 	run_target "$python" pyext_api
 	run_target "$python" pyext_threads
+	run_target "$python" pyext_asyncio
 	run_target "$python" pyext_fork
 	run_target "$python" pyext_exit "$(embed_for "$python")"
 done

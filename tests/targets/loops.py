@@ -3,8 +3,9 @@
 
     python3 loops.py LIBRARY STEP[:SECONDS]...
 
-LIBRARY is asyncio, uvloop, tornado, trio, trio-tracker (with perpetuo's instrument) or gevent. Each STEP runs a loop anew, with a task beside it
-that works a little every 5 ms:
+LIBRARY is asyncio, uvloop, tornado, trio, trio-tracker (with perpetuo's instrument), registered
+(asyncio, of which perpetuo has told) or gevent.
+Each STEP runs a loop anew, with a task beside it that works a little every 5 ms:
 
     idle     stalls, each out of a loop that waits
     busy     stalls, each out of a loop that never waits
@@ -182,6 +183,20 @@ class Asyncio:
         asyncio.run(Steps(cls).run(step, seconds))
 
 
+class Registered(Asyncio):
+    @classmethod
+    def run(cls, step: str, seconds: float) -> None:
+        import asyncio
+
+        import perpetuo
+
+        async def run() -> None:
+            perpetuo.instrument_asyncio()
+            await Steps(cls).run(step, seconds)
+
+        asyncio.run(run())
+
+
 class Uvloop(Asyncio):
     @classmethod
     def run(cls, step: str, seconds: float) -> None:
@@ -285,6 +300,7 @@ class Gevent:
 
 LIBRARIES = {
     "asyncio": Asyncio,
+    "registered": Registered,
     "uvloop": Uvloop,
     "tornado": Tornado,
     "trio": Trio,

@@ -20,7 +20,7 @@ class Api(unittest.TestCase):
         self.assertEqual(
             perpetuo.__all__,
             "StallTracker stall_gil start_watcher stop_watcher instrument_gil instrument_trio "
-            "dwim".split(),
+            "instrument_asyncio dwim".split(),
         )
         for name in perpetuo.__all__:
             self.assertTrue(callable(getattr(perpetuo, name)))

@@ -9,7 +9,7 @@ MAGIC = bytes.fromhex("adce61741749ff41e8d4e80a50b1fc86")
 MAP_LEN = 32768 + 4080 * 256
 HEADER = struct.Struct("<16sQIIIIIIQQQQ32xIIQ")
 META = struct.Struct("<QIIHHIQiIQ8QIHH136s")
-FREE, STAMP, COUNTER = 0, 1, 2
+FREE, STAMP, COUNTER, LOOP = 0, 1, 2, 3
 NAME_CUT, CLOSED = 1, 2
 FINALIZED = 1
 
@@ -23,6 +23,8 @@ class Slot(NamedTuple):
     kind: int
     flags: int
     reuse_seq: int
+    progress_addr: int
+    idle_fd: int
     interp_id: int
     tstate: int
     past: Tuple[Tuple[int, int], ...]
@@ -49,7 +51,7 @@ def _slot(index: int, word: int, raw: bytes) -> Slot:
     f = META.unpack(raw)
     past = tuple((f[10 + 2 * i], f[11 + 2 * i]) for i in range(4))
     name = f[21][: f[19]].decode("utf-8")
-    return Slot(index, word, f[0], f[1], f[2], f[3], f[4], f[5], f[8], f[9], past, f[18], name)
+    return Slot(index, word, *f[:10], past, f[18], name)
 
 
 def _page(mem, address: int) -> "Page | None":

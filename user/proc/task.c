@@ -8,8 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "proc/procfile.h"
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+#ifndef SYS_epoll_wait
+#define SYS_epoll_wait -1 /* not on arm64 */
+#endif
 
 #define STATUS_MAX \
 	4096 /* groups may make it longer: what we want of them stands before and after */
@@ -250,4 +258,12 @@ int task_syscall__load(pid_t pid, pid_t tid, struct task_syscall *out)
 	if (n == 0)
 		return -ESRCH;
 	return task_syscall__parse(text, (size_t)n, out) ? -EIO : 0;
+}
+
+int task_syscall__epoll_fd(const struct task_syscall *call)
+{
+	if (!call->blocked || (call->nr != SYS_epoll_pwait && call->nr != SYS_epoll_pwait2 &&
+			       call->nr != SYS_epoll_wait))
+		return -1;
+	return (int)call->arg[0];
 }

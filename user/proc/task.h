@@ -65,4 +65,8 @@ int task_syscall__parse(const char *text, size_t len, struct task_syscall *out);
 /* -EPERM where the ptrace permission is missing, -EOPNOTSUPP where the kernel has no such file. */
 int task_syscall__load(pid_t pid, pid_t tid, struct task_syscall *out);
 
+/* The descriptor on which a blocked thread waits for events in epoll, -1 = it does something else.
+ */
+int task_syscall__epoll_fd(const struct task_syscall *call);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The poll backend: the slots are read from here on a timer, by process_vm_readv. For containers
+ * The poll backend: the slots, and the counts of the event loops that the program has registered,
+ * are read from here on a timer, by process_vm_readv. For containers
  * without CAP_BPF, old kernels, and programs that watch themselves without root. It runs the state
  * machine of the kernel backend and, like its timer, wakes at the next deadline if that is before
  * the next poll.
@@ -18,6 +19,7 @@
 #include "bpf/stall_state.h"
 #include "proc/mem.h"
 #include "proc/task.h"
+#include "source/poll_loop.h"
 #include "source/slot.h"
 #include "stall/threshold.h"
 
@@ -43,6 +45,7 @@ struct proc {
 	uint64_t looked_ns; /* when it was last known to be able to run */
 	struct page *page;
 	size_t npages;
+	struct poll_loops *loops; /* NULL = none */
 };
 
 struct source {
@@ -70,6 +73,7 @@ static void proc__clear(struct proc *p)
 	for (size_t i = 0; i < p->npages; i++)
 		page__free(&p->page[i]);
 	free(p->page);
+	poll_loops__free(p->loops);
 	mem__free(p->mem);
 	memset(p, 0, sizeof(*p));
 }
@@ -303,7 +307,7 @@ static bool any_active(struct page *p)
 static void look_at_state(struct proc *p, uint64_t now)
 {
 	struct task_stat st;
-	bool active = p->pause.since != 0;
+	bool active = p->pause.since != 0 || poll_loops__busy(p->loops);
 
 	for (size_t i = 0; i < p->npages && !active; i++)
 		active = any_active(&p->page[i]);
@@ -326,7 +330,27 @@ static void note_exec(struct source *s, uint32_t proc, uint64_t now_ns)
 	for (size_t i = 0; i < p->npages; i++)
 		page__free(&p->page[i]);
 	p->npages = 0;
+	poll_loops__free(p->loops);
+	p->loops = NULL;
 	s->fn(s->ctx, &ev);
+}
+
+static void judge_loops(struct source *s, uint32_t proc, uint64_t now_ns, uint64_t *deadline)
+{
+	struct proc *p = &s->proc[proc];
+	struct poll_loop_pass pass = {
+		.proc = proc,
+		.pid = p->pid,
+		.mem = p->mem,
+		.pause = &p->pause,
+		.clock_off = p->clock_off,
+		.now_ns = now_ns,
+		.threshold_ns = thresholds__floor(s->opts.thresholds, "loop"),
+		.fn = s->fn,
+		.ctx = s->ctx,
+	};
+
+	poll_loops__judge(p->loops, &pass, deadline);
 }
 
 static void judge_proc(struct source *s, uint32_t proc, uint64_t now_ns, uint64_t *deadline)
@@ -358,6 +382,7 @@ static void judge_proc(struct source *s, uint32_t proc, uint64_t now_ns, uint64_
 		judge_page(s, proc, page, &n, &due);
 		note_generation(s, proc, page, now_ns);
 	}
+	judge_loops(s, proc, now_ns, deadline);
 	if (failed && mem__check(p->mem) == -ESRCH)
 		note_exec(s, proc, now_ns);
 	if (due != UINT64_MAX && due - (uint64_t)p->clock_off < *deadline)
@@ -413,6 +438,11 @@ static int poll_dispatch(struct source *s)
 	return 0;
 }
 
+static int poll_set_loop(struct source *s, uint32_t proc, const struct source_loop *loop)
+{
+	return poll_loops__set(&s->proc[proc].loops, loop);
+}
+
 static uint64_t poll_last_word(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot)
 {
 	const struct proc *p = &s->proc[proc];
@@ -462,6 +492,7 @@ const struct source_ops source_poll = {
 	.add = poll_add,
 	.remove = poll_remove,
 	.set_pages = poll_set_pages,
+	.set_loop = poll_set_loop,
 	.last_word = poll_last_word,
 	.stopped_ns = poll_stopped_ns,
 	.fd = poll_fd,

@@ -69,14 +69,15 @@ static int load_v1(struct mem *mem, uint64_t addr, uint64_t end, struct slot_pag
 	return 0;
 }
 
-/* Which slots are counters: two bytes of each meta, BATCH at a time. */
-static int load_counters(struct mem *mem, struct slot_page_info *page)
+/* Which slots are counters and which are loops: two bytes of each meta, BATCH at a time. */
+static int load_kinds(struct mem *mem, struct slot_page_info *page)
 {
 	struct mem_range range[BATCH];
 	uint16_t kind[BATCH];
 	int err;
 
 	memset(page->counters, 0, sizeof(page->counters));
+	memset(page->loops, 0, sizeof(page->loops));
 	for (uint32_t i = 0; i < page->in_use; i += BATCH) {
 		uint32_t n = page->in_use - i < BATCH ? page->in_use - i : BATCH;
 
@@ -90,9 +91,12 @@ static int load_counters(struct mem *mem, struct slot_page_info *page)
 		err = mem__readv(mem, range, n);
 		if (err)
 			return err;
-		for (uint32_t k = 0; k < n; k++)
+		for (uint32_t k = 0; k < n; k++) {
 			if (kind[k] == SLOT_COUNTER)
 				page->counters[(i + k) / 64] |= 1ULL << (i + k) % 64;
+			if (kind[k] == SLOT_LOOP)
+				page->loops[(i + k) / 64] |= 1ULL << (i + k) % 64;
+		}
 	}
 	return 0;
 }
@@ -104,7 +108,7 @@ int slot_page__refresh(struct mem *mem, struct slot_page_info *page)
 
 	if (page->version == SLOT_V1) {
 		err = load_v1(mem, page->addr, 0, page);
-		return err ? err : load_counters(mem, page);
+		return err ? err : load_kinds(mem, page);
 	}
 	err = mem__read(mem, page->addr, &head, sizeof(head));
 	if (err)
@@ -131,7 +135,7 @@ static void consider(struct finder *f, const struct head *head, uint64_t addr)
 		page->in_use = SLOT_V0_SLOTS;
 		f->npages++;
 	} else if ((uint32_t)head->version == SLOT_V1) {
-		if (!load_v1(f->mem, addr, f->end, page) && !load_counters(f->mem, page))
+		if (!load_v1(f->mem, addr, f->end, page) && !load_kinds(f->mem, page))
 			f->npages++;
 	} else {
 		f->foreign = (uint32_t)head->version;
@@ -343,6 +347,8 @@ int slot_facts__read(struct mem *mem, const struct slot_page_info *page, uint32_
 	out->hint_tid = meta.hint_tid;
 	out->active_tid = meta.active_tid;
 	out->kind = meta.kind;
+	out->progress_addr = meta.progress_addr;
+	out->idle_fd = meta.idle_fd;
 	out->closed = meta.kind == SLOT_COUNTER && (meta.flags & SLOT_CLOSED);
 	return 0;
 }
@@ -402,6 +408,11 @@ enum slot_truth slot_history(const struct slot_past past[SLOT_PAST], uint64_t wo
 bool slot_page__is_counter(const struct slot_page_info *page, uint32_t i)
 {
 	return page->version == SLOT_V0 || (page->counters[i / 64] >> i % 64 & 1);
+}
+
+bool slot_page__is_loop(const struct slot_page_info *page, uint32_t i)
+{
+	return page->loops[i / 64] >> i % 64 & 1;
 }
 
 enum slot_truth slot_confirm(struct mem *mem, const struct slot_page_info *page, uint32_t i,

@@ -28,6 +28,7 @@ struct slot_page_info {
 	uint64_t meta; /* v1: address of slot_meta[0] */
 	uint64_t long_ns; /* v1: sections longer than this enter the history */
 	uint64_t counters[(SLOT_WORDS + 63) / 64]; /* v1: slots of kind counter, a bit each */
+	uint64_t loops[(SLOT_WORDS + 63) / 64]; /* v1: slots of kind loop, likewise */
 };
 
 /* What the target says of one slot. */
@@ -37,6 +38,8 @@ struct slot_facts {
 	uint32_t hint_tid; /* in the target's pid namespace, 0 = unknown */
 	uint32_t active_tid; /* likewise */
 	uint16_t kind; /* enum slot_kind; v0 slots are counters */
+	uint64_t progress_addr; /* of a loop: of its count of steps, says the target; 0 = none */
+	int32_t idle_fd; /* of a loop: on which it waits, -1 = not known */
 	bool closed; /* its tracker was closed: no stall of it counts */
 	uint64_t word; /* v0: the count */
 };
@@ -61,12 +64,15 @@ int slot_pages__find(pid_t pid, struct mem *mem, struct slot_page_info **pages, 
  */
 size_t slot_pages__drop_shared(struct slot_page_info *pages, size_t n, pid_t parent);
 
-/* Reads the facts of one page again (in_use, generation, counters). -ESTALE if it is no page any
- * more. */
+/* Reads the facts of one page again (in_use, generation, counters, loops). -ESTALE if it is no page
+ * any more. */
 int slot_page__refresh(struct mem *mem, struct slot_page_info *page);
 
 /* Is the value of slot I a count, not a time? I is below page->nwords. */
 bool slot_page__is_counter(const struct slot_page_info *page, uint32_t i);
+
+/* Is slot I that of an event loop? I is below page->nwords. */
+bool slot_page__is_loop(const struct slot_page_info *page, uint32_t i);
 
 /* The values of the first page->in_use slots into VALUES (of that many). 0, or -EFAULT, -ESRCH. */
 int slot_values__read(struct mem *mem, const struct slot_page_info *page, uint64_t *values);

@@ -173,8 +173,9 @@ struct source_ops {
 	int (*watch_loops)(struct source *s, uint32_t proc, struct err *err);
 	/*
 	 * LOOP runs in a thread of PROC: its steps are watched, until the thread ends. For one that
-	 * is watched already: what is new. 0, -ENOSPC, or -ENOENT (no such thread was seen, and we
-	 * are in a pid namespace of our own).
+	 * is watched already: what is new. There also where watch_loops is not: for loops that the
+	 * program has registered, once PROC has pages. 0, -ENOSPC, or -ENOENT (no such thread was
+	 * seen, and we are in a pid namespace of our own).
 	 */
 	int (*set_loop)(struct source *s, uint32_t proc, const struct source_loop *loop);
 
