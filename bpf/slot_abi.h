@@ -39,7 +39,9 @@
  *	counter: the word's address was handed to foreign code that adds 1 at
  *		 every change: odd still means active, but the value is no time;
  *		 a section starts when a reader first sees its value
- *	loop:    as stamp; the thread's progress is also seen at `progress_addr`
+ *	loop:    the thread runs an event loop, whose steps move the word at
+ *		 `progress_addr` (context_ver of CPython's thread state); it is idle
+ *		 while the thread waits on `idle_fd`. The slot's own word stays idle.
  *
  * THE PAGE
  * One private anonymous mapping between two PROT_NONE guards (neighbouring
@@ -50,8 +52,9 @@
  * only if `self` is that very address. `magic` is written last.
  *
  * `generation` grows when something changes that a reader keeps from before:
- * in_use changed, a slot became a counter, the child of a fork published again, or
- * (of the first page) another page was added because all others are full.
+ * in_use changed, a slot became a counter, a loop came or went, the child of a fork
+ * published again, or (of the first page) another page was added because all others
+ * are full.
  * in_use grows with need and shrinks only by halves, so a program that makes and
  * closes trackers all the time changes nothing of the kind. The
  * `in_use`, `generation` and `word` fields are one dense run, so that a kernel

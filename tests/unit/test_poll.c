@@ -158,7 +158,7 @@ static void loop_waits(void)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	pthread_t thread;
-	int fds[2];
+	int fds[2], refused = 0;
 
 	is_int(pipe(fds), 0, "there is a pipe");
 	waits_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -180,6 +180,12 @@ static void loop_waits(void)
 	ok(wait_events(5000) == 1 && got[0].type == SOURCE_LOOP_END, "a step ends with its thread");
 	count[1]++;
 	is_int(wait_events(200), 0, "which is then forgotten");
+	for (int i = 0; i < 200; i++) {
+		struct source_loop loop = { waits_tid, (uintptr_t)&page->word[i], 0, -1, 0, false };
+
+		refused += source_poll.set_loop(src, 3, &loop) != 0;
+	}
+	is_int(refused, 0, "loops of threads that have ended make room for others");
 }
 
 int main(void)
@@ -188,7 +194,7 @@ int main(void)
 	struct source_opts opts = { .poll_ns = 20 * MS, .thresholds = &thresholds, .max_procs = 4 };
 	struct err err;
 
-	plan(33);
+	plan(34);
 	page = mmap(NULL, SLOT_MAP_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	page->in_use = 3;
 	page->generation = 1;

@@ -72,6 +72,7 @@ static void both_versions(struct slot_page *v1, struct slot_page_v0 *v0)
 	int n;
 
 	((struct slot_meta *)((char *)v1 + SLOT_META_OFF))[1].kind = SLOT_COUNTER;
+	((struct slot_meta *)((char *)v1 + SLOT_META_OFF))[2].kind = SLOT_LOOP;
 	n = look(&pages, &foreign);
 	is_int(n, 2, "both pages are found");
 	is_int(foreign, 0, "and nothing foreign");
@@ -79,6 +80,7 @@ static void both_versions(struct slot_page *v1, struct slot_page_v0 *v0)
 	ok(info && info->version == SLOT_V1 && info->in_use == 3 && info->generation == 7,
 	   "v1 with its facts");
 	ok(info && info->counters[0] == 2, "v1: which slots are counters");
+	ok(info && info->loops[0] == 4, "v1: and which are loops");
 	info = find(pages, n, v0);
 	ok(info && info->version == SLOT_V0 && info->nwords == SLOT_V0_SLOTS, "v0 with its facts");
 	free(pages);
@@ -184,7 +186,7 @@ int main(void)
 	struct slot_page *v1;
 	struct err err;
 
-	plan(27);
+	plan(28);
 	mem__open(getpid(), &mem, &err);
 	v1 = publish_v1();
 	v0 = publish_v0();

@@ -440,7 +440,7 @@ static int poll_dispatch(struct source *s)
 
 static int poll_set_loop(struct source *s, uint32_t proc, const struct source_loop *loop)
 {
-	return poll_loops__set(&s->proc[proc].loops, loop);
+	return poll_loops__set(&s->proc[proc].loops, s->proc[proc].pid, loop);
 }
 
 static uint64_t poll_last_word(const struct source *s, uint32_t proc, uint64_t page, uint32_t slot)

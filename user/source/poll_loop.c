@@ -37,7 +37,29 @@ static struct poll_loop *find(struct poll_loops *loops, pid_t tid, uint64_t addr
 	return NULL;
 }
 
-int poll_loops__set(struct poll_loops **loops, const struct source_loop *loop)
+static bool has_ended(pid_t pid, pid_t tid)
+{
+	struct task_stat st;
+	int ret = task_stat__load(pid, tid, &st);
+
+	return ret == -ESRCH || ret == -ENOENT;
+}
+
+/*
+ * A free entry, or else that of a thread that has ended: nobody asks about one whose loop waited
+ * last. NULL: all of them live.
+ */
+static struct poll_loop *find_room(struct poll_loops *loops, pid_t pid)
+{
+	struct poll_loop *l = find(loops, 0, 0);
+
+	for (size_t i = 0; i < MAX_LOOPS && !l; i++)
+		if (!loops->loop[i].step.since && has_ended(pid, loops->loop[i].tid))
+			l = &loops->loop[i];
+	return l;
+}
+
+int poll_loops__set(struct poll_loops **loops, pid_t pid, const struct source_loop *loop)
 {
 	struct poll_loop *l;
 
@@ -47,7 +69,7 @@ int poll_loops__set(struct poll_loops **loops, const struct source_loop *loop)
 		return -ENOMEM;
 	l = find(*loops, loop->tid, loop->ver_addr);
 	if (!l) {
-		l = find(*loops, 0, 0);
+		l = find_room(*loops, pid);
 		if (!l)
 			return -ENOSPC;
 		*l = (struct poll_loop){

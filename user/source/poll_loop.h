@@ -32,8 +32,8 @@ struct poll_loop_pass {
 	void *ctx;
 };
 
-/* *LOOPS is NULL before the first. 0, -ENOSPC, -ENOMEM. */
-int poll_loops__set(struct poll_loops **loops, const struct source_loop *loop);
+/* A loop of process PID; *LOOPS is NULL before its first. 0, -ENOSPC, -ENOMEM. */
+int poll_loops__set(struct poll_loops **loops, pid_t pid, const struct source_loop *loop);
 void poll_loops__free(struct poll_loops *loops); /* NULL is fine */
 
 /* Is a step open? NULL is fine. */
