@@ -199,10 +199,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	out.nthreads = resolved.nthreads;
 	out.others = count_others(pid, snap);
 	out.has_gil = has_gil(snap);
-	out.task_list = resolved.task;
-	out.ntasks = resolved.ntasks;
-	out.tasks_found = snap->tasks_found;
-	out.tasks_note = snap->tasks_note;
+	out.tasks = resolved.tasks;
 	out.greenlet_list = resolved.greenlet;
 	out.ngreenlets = resolved.ngreenlets;
 	out.greenlets_found = snap->greenlets_found;

@@ -39,6 +39,7 @@ void record__report(const struct record *r, struct report_stall *out)
 	if (r->stacks) {
 		out->thread_list = r->stacks->thread;
 		out->nthreads = r->stacks->nthreads;
+		out->tasks = r->stacks->tasks;
 		out->stacks_consistent = r->stacks->exact && r->still;
 	}
 }

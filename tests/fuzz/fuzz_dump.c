@@ -186,6 +186,7 @@ static void dump(struct recording *r, struct liar *liar)
 {
 	struct py_walk_opts opts = { .timeout_ns = TIMEOUT_NS,
 				     .tasks = PY_TASKS_ALL,
+				     .tasks_ns = TIMEOUT_NS,
 				     .locals = redact };
 	uint64_t start = cpu_ns();
 	struct py_snapshot *snap;
@@ -201,6 +202,7 @@ static void dump(struct recording *r, struct liar *liar)
 				continue;
 			check(snap);
 			py_snapshot__free(snap);
+			opts.tasks = PY_TASKS_BRIEF; /* as for the report of a stall */
 		}
 		python__free(py);
 	}

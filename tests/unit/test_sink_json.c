@@ -104,7 +104,8 @@ static void exact_text(void)
 	       "\"state\":\"blocked\",\"uninterruptible\":false,\"syscall\":\"read\",\"fd\":5,"
 	       "\"file\":\"/srv/billing/rates\",\"futex\":null,\"holds_gil\":false,"
 	       "\"waits_gil\":false,\"exact\":true,\"note\":\"\",\"cut\":0,\"cut_at\":0,"
-	       "\"task\":\"serve-17\",\"responsible\":true,\"same\":false}]},"
+	       "\"task\":\"serve-17\",\"responsible\":true,\"same\":false}],"
+	       "\"tasks\":[],\"tasks_found\":0,\"tasks_note\":\"\"},"
 	       "\"stall_details\":{\"length_ms\":201.4,\"relevant_traces\":[["
 	       "{\"name\":\"<module>\",\"filename\":\"/srv/billing/__main__.py\",\"line\":80,"
 	       "\"end_line\":null,\"column\":null,\"end_column\":null,"
@@ -137,6 +138,7 @@ static void stalls(void)
 
 	root = stall_of(&sample_limited);
 	ok(json_is_true(at(root, "stall_details/rate_limited")), "rate limited");
+	is_int(json_array_size(at(root, "stall/tasks")), 0, "without stacks there are no tasks");
 	is_int(num(root, "stall/suppressed"), 2, "what was suppressed is counted");
 	ok(json_is_null(at(root, "stall/tid")) && json_is_null(at(root, "stall/thread")),
 	   "an unknown responsible thread is null");
@@ -367,6 +369,35 @@ static void locals(void)
 	strbuf_free(&out);
 }
 
+/* A crowd of tasks with deep chains does not make a record without end. */
+static void tasks(void)
+{
+	enum { N = 64, DEPTH = 256 };
+	struct report_frame frame[DEPTH];
+	struct report_task task[N];
+	struct report_stall r = sample_detected;
+	struct strbuf out = STRBUF_INIT;
+	json_t *root;
+
+	for (int i = 0; i < DEPTH; i++)
+		frame[i] = sample_waiting[1];
+	for (int i = 0; i < N; i++) {
+		task[i] = sample_tasks[1];
+		task[i].parent = REPORT_NO_INDEX;
+		task[i].frame = frame;
+		task[i].nframes = DEPTH;
+	}
+	r.tasks = (struct report_tasks){ task, N, 10000, "" };
+	sink_json.stall(&out, &plain, &r);
+	ok(out.len < 4 * FORMAT_MAX_TASK_BYTES, "the tasks of a record have a ceiling");
+	root = parse(&out);
+	is_int(json_array_size(at(root, "stall/tasks")), N, "all of them are there");
+	is_int(num(root, "stall/tasks/63/cut"), DEPTH, "frames left out are counted");
+	is_int(num(root, "stall/tasks_found"), 10000, "and so are the tasks");
+	json_decref(root);
+	strbuf_free(&out);
+}
+
 static void dump(void)
 {
 	struct strbuf out = STRBUF_INIT;
@@ -401,7 +432,7 @@ int main(void)
 {
 	setenv("TZ", "UTC0", 1);
 	tzset();
-	plan(54);
+	plan(59);
 	exact_text();
 	stalls();
 	info();
@@ -409,6 +440,7 @@ int main(void)
 	endless();
 	no_memory();
 	dump();
+	tasks();
 	locals();
 	if (have_checker())
 		schema();

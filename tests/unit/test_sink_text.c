@@ -119,6 +119,14 @@ static void others(void)
 		     "      > render (/srv/billing/report.py:42)\n"
 		     "      (the stack is the same as before)\n\n"),
 	   "a stack that did not move is not shown again");
+	r.tasks = sample_dump.tasks;
+	ok(stall_has(&r, &plain,
+		     "      (the stack is the same as before)\n"
+		     "  -- 30 tasks --\n"
+		     "  * serve-17 (asyncio, running, in MainThread)\n"
+		     "      retry-1 and 24 more (asyncio, waiting for sleep)\n"
+		     "        > retry (/srv/billing/web.py:12)\n"),
+	   "the tasks stand behind the threads");
 }
 
 static void locals(void)
@@ -279,7 +287,7 @@ int main(void)
 {
 	setenv("TZ", "UTC0", 1);
 	tzset();
-	plan(28);
+	plan(29);
 	detected();
 	others();
 	locals();

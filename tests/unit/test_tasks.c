@@ -2,20 +2,23 @@
 /*
  * The set of tasks; and for shell tests and benchmarks
  *
- *	test_tasks running PID		what a report reads: a line for each task that runs
- *	test_tasks time PID N		N walks with all tasks and N with the running ones: medians
+ *	test_tasks running PID		a line for each task that runs
+ *	test_tasks reads PID		reads of a warm walk: running tasks, what a report reads
+ *	test_tasks time PID N		N walks each with all tasks, the running ones, what a
+ *					report reads: medians
  */
 #include "py/taskset.h"
 
 #include <errno.h>
 
 #include "base/clock.h"
+#include "proc/mem.h"
 #include "py/python.h"
 #include "tap.h"
 
 static struct py_snapshot *walk(struct python *py, enum py_tasks tasks)
 {
-	struct py_walk_opts opts = { .tasks = tasks };
+	struct py_walk_opts opts = { .tasks = tasks, .tasks_ns = NSEC_PER_SEC };
 	struct err err = { { 0 } };
 	struct py_snapshot *snap;
 
@@ -56,6 +59,27 @@ static int print_running(const char *pid)
 	return 0;
 }
 
+static uint64_t warm_reads(struct python *py, enum py_tasks tasks)
+{
+	uint64_t before;
+
+	for (int i = 0; i < 2; i++)
+		py_snapshot__free(walk(py, tasks));
+	before = python__mem_stats(py)->calls;
+	py_snapshot__free(walk(py, tasks));
+	return python__mem_stats(py)->calls - before;
+}
+
+static int print_reads(const char *pid)
+{
+	struct python *py = open_or_die(pid);
+	uint64_t running = warm_reads(py, PY_TASKS_CURRENT);
+
+	printf("%" PRIu64 "\t%" PRIu64 "\n", running, warm_reads(py, PY_TASKS_BRIEF));
+	python__free(py);
+	return 0;
+}
+
 static int by_value(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -87,16 +111,18 @@ static uint64_t median_us(struct python *py, enum py_tasks tasks, size_t walks, 
 static int time_walks(const char *pid, long walks)
 {
 	struct python *py = open_or_die(pid);
-	uint64_t none, running, all;
+	uint64_t none, running, brief, all;
 	size_t found;
 
 	if (walks < 1)
 		return 1;
 	none = median_us(py, PY_TASKS_NONE, (size_t)walks, &found);
 	running = median_us(py, PY_TASKS_CURRENT, (size_t)walks, &found);
+	brief = median_us(py, PY_TASKS_BRIEF, (size_t)walks, &found);
 	all = median_us(py, PY_TASKS_ALL, (size_t)walks, &found);
-	printf("tasks\t%zu\tnone_us\t%" PRIu64 "\trunning_us\t%" PRIu64 "\tall_us\t%" PRIu64 "\n",
-	       found, none, running, all);
+	printf("tasks\t%zu\tnone_us\t%" PRIu64 "\trunning_us\t%" PRIu64 "\tbrief_us\t%" PRIu64
+	       "\tall_us\t%" PRIu64 "\n",
+	       found, none, running, brief, all);
 	python__free(py);
 	return 0;
 }
@@ -131,6 +157,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "running"))
 		return print_running(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "reads"))
+		return print_reads(argv[2]);
 	if (argc == 4 && !strcmp(argv[1], "time"))
 		return time_walks(argv[2], atol(argv[3]));
 	plan(10);

@@ -349,6 +349,14 @@ static int find_module(struct asyncio *aio, uint64_t interp, struct module *out)
 	return err;
 }
 
+bool asyncio__is_imported(const struct asyncio *aio)
+{
+	for (size_t i = 0; i < aio->nregistry; i++)
+		if (aio->registry[i].module_dict)
+			return true;
+	return false;
+}
+
 /* Calls TAKE for each interpreter that has imported the module. What is wrong with one is said. */
 static int each_module(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set,
 		       int (*take)(struct asyncio *aio, const struct thread_refs *refs,

@@ -9,6 +9,7 @@
 #ifndef PERPETUO_PY_ASYNCIO_H
 #define PERPETUO_PY_ASYNCIO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "py/interp.h"
@@ -24,6 +25,9 @@ void asyncio__free(struct asyncio *aio); /* NULL is fine */
 /* Adds the tasks of all interpreters of REFS. 0 (SET->note says what is missing), -ENOMEM, -ESRCH,
  * -EPERM. */
 int asyncio__list(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set);
+
+/* An interpreter has imported it, as far as was seen by the last look. */
+bool asyncio__is_imported(const struct asyncio *aio);
 
 /* Adds only those that run: few reads, however many there are. Errors likewise. */
 int asyncio__list_running(struct asyncio *aio, const struct thread_refs *refs, struct taskset *set);

@@ -269,6 +269,16 @@ static int walk_error(const struct python *py, int ret, struct err *err)
 	}
 }
 
+/* By then all stacks are read: they do not wait for tasks. */
+static void add_tasks(struct python *py, uint64_t timeout_ns, struct snapshot *snap)
+{
+	uint64_t until = clock_monotonic_ns() + timeout_ns;
+
+	if (until < py->target.deadline_ns)
+		py->target.deadline_ns = until;
+	walker__add_tasks(py->walker, &snap->arena, &snap->pub);
+}
+
 int python__walk(struct python *py, const struct py_walk_opts *opts, struct py_snapshot **out,
 		 struct err *err)
 {
@@ -285,6 +295,8 @@ int python__walk(struct python *py, const struct py_walk_opts *opts, struct py_s
 	snap->pub.note = "";
 	py->target.deadline_ns = clock_monotonic_ns() + timeout;
 	ret = walker__run(py->walker, opts, &snap->arena, &snap->pub);
+	if (!ret && opts && opts->tasks == PY_TASKS_BRIEF)
+		add_tasks(py, opts->tasks_ns, snap);
 	/* exec in the middle of it: what was read may be half of each program */
 	if (!ret)
 		ret = mem__check(py->target.mem);

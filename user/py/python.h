@@ -33,6 +33,8 @@
 #define PY_MAX_PATH 4096 /* characters of a file name */
 #define PY_MAX_TASKS 1000 /* after merging */
 #define PY_MERGE_TASKS 100
+#define PY_BRIEF_TASKS 64 /* likewise, of PY_TASKS_BRIEF */
+#define PY_BRIEF_MERGE 16
 #define PY_NO_INDEX SIZE_MAX
 
 struct mem_stats; /* proc/mem.h */
@@ -74,7 +76,7 @@ enum py_task_state {
 
 /*
  * A task of an event loop. Tasks that nobody could tell apart but by their names (same loop, state,
- * chain, parent) are one, with a count, where there are more than PY_MERGE_TASKS.
+ * chain, parent) are one, with a count, where there are more than PY_MERGE_TASKS (PY_BRIEF_MERGE).
  */
 struct py_task {
 	const char *library; /* literal: "asyncio", "trio" */
@@ -131,6 +133,7 @@ struct py_thread {
 	struct py_frame *frame;
 	size_t cut; /* frames left out (PY_MAX_FRAMES) */
 	size_t outer; /* so many of the frames lie outside of those */
+	const char *task; /* name of the current one; "" = none, or not read */
 };
 
 struct py_snapshot {
@@ -160,6 +163,9 @@ typedef int (*py_capture_fn)(void *ctx, pid_t tid, uint64_t tstate,
 enum py_tasks {
 	PY_TASKS_NONE,
 	PY_TASKS_CURRENT, /* those that run */
+	/* Those that run, then all as far as tasks_ns and PY_BRIEF_TASKS allow. Where there is no
+	 * event loop nothing more is read. */
+	PY_TASKS_BRIEF,
 	PY_TASKS_ALL,
 };
 
@@ -168,6 +174,7 @@ struct py_walk_opts {
 	py_capture_fn capture; /* NULL: running threads are read remotely and are not exact */
 	void *capture_ctx;
 	enum py_tasks tasks;
+	uint64_t tasks_ns; /* PY_TASKS_BRIEF: for the others, once the stacks are read */
 	bool greenlets; /* read those that are suspended */
 	/* Read the local variables of stacks of threads that stand still, and hide those that it
 	 * says. NULL: read none. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/strbuf.h"
 #include "py/asyncio.h"
 #include "py/asyncio_relate.h"
@@ -20,6 +21,10 @@
 #define MAX_NAME 128 /* characters of a task's name */
 #define MAX_RUNNING 256 /* tasks that may be on the stacks of threads */
 #define QUALNAMES 256 /* that are remembered: a power of two */
+
+/* PY_TASKS_BRIEF: what was found by the deadline is shown for so long beyond it, being little. */
+#define SHOW_NS (10 * NSEC_PER_MSEC)
+
 struct qualname {
 	uint64_t code;
 	const char *text; /* in the arena */
@@ -41,6 +46,7 @@ struct tasks {
 	struct qualname qualname[QUALNAMES];
 	struct stack stack; /* a chain, in the form in which code objects are looked up */
 	const struct code *code[PY_MAX_FRAMES];
+	uint64_t show_until_ns; /* CLOCK_MONOTONIC */
 	char left_out[80];
 };
 
@@ -94,6 +100,17 @@ static bool in_library(const char *file)
 bool tasks__is_loop_frame(const struct py_frame *frame)
 {
 	return in_library(frame->file);
+}
+
+bool tasks__may_wait(const struct tasks *ts, const struct py_snapshot *snap)
+{
+	if (snap->ntasks || asyncio__is_imported(ts->asyncio))
+		return true;
+	for (size_t i = 0; i < snap->nthreads; i++)
+		for (size_t k = 0; k < snap->thread[i].nframes; k++)
+			if (tasks__is_loop_frame(&snap->thread[i].frame[k]))
+				return true;
+	return false;
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -219,9 +236,10 @@ static uint64_t look_of(const struct tasks *ts, size_t i)
 	return hash | 1;
 }
 
-static int build(struct tasks *ts, struct tasktree *tree)
+static int build(struct tasks *ts, enum py_tasks which, struct tasktree *tree)
 {
-	bool merge = ts->set.cnt > PY_MERGE_TASKS;
+	bool brief = which == PY_TASKS_BRIEF;
+	bool merge = ts->set.cnt > (brief ? PY_BRIEF_MERGE : PY_MERGE_TASKS);
 
 	ts->node = calloc(ts->set.cnt + 1, sizeof(*ts->node));
 	if (!ts->node)
@@ -231,7 +249,7 @@ static int build(struct tasks *ts, struct tasktree *tree)
 			.parent = ts->set.task[i].parent,
 			.look = merge ? look_of(ts, i) : 0,
 		};
-	return tasktree__build(ts->node, ts->set.cnt, PY_MAX_TASKS, tree);
+	return tasktree__build(ts->node, ts->set.cnt, brief ? PY_BRIEF_TASKS : PY_MAX_TASKS, tree);
 }
 
 /* ---- what is shown --------------------------------------------------------------------------- */
@@ -450,7 +468,7 @@ static int show_tree(struct tasks *ts, const struct tasktree *tree)
 	for (size_t i = 0; !err && snap->task && i < tree->cnt; i++) {
 		const struct tasktree_group *g = &tree->group[order[i]];
 
-		if (py_target__late(ts->target)) {
+		if (clock_monotonic_ns() >= ts->show_until_ns) {
 			snap->tasks_note = "incomplete: no time left to show all tasks";
 			break;
 		}
@@ -504,7 +522,7 @@ static int load(struct tasks *ts, enum py_tasks which, const struct thread_refs 
 	if (!err && which != PY_TASKS_CURRENT)
 		err = relate(ts);
 	if (!err)
-		err = build(ts, &tree);
+		err = build(ts, which, &tree);
 	ts->snap->tasks_note = ts->set.note;
 	if (!err && tree.left_out) {
 		snprintf(ts->left_out, sizeof(ts->left_out),
@@ -529,6 +547,7 @@ int tasks__load(struct tasks *ts, enum py_tasks which, struct code_cache *codes,
 	ts->codes = codes;
 	ts->arena = arena;
 	ts->snap = snap;
+	ts->show_until_ns = ts->target->deadline_ns + (which == PY_TASKS_BRIEF ? SHOW_NS : 0);
 	memset(ts->qualname, 0, sizeof(ts->qualname));
 	kinds__begin(ts->kinds);
 	err = load(ts, which, refs);

@@ -25,6 +25,12 @@ void tasks__free(struct tasks *tasks); /* NULL is fine */
 int tasks__load(struct tasks *tasks, enum py_tasks which, struct code_cache *codes,
 		const struct thread_refs *refs, struct arena *arena, struct py_snapshot *snap);
 
+/*
+ * May there be tasks that do not run? By what tasks__load has learned of the running ones in SNAP,
+ * without a read: a thread runs a loop, or asyncio is imported.
+ */
+bool tasks__may_wait(const struct tasks *tasks, const struct py_snapshot *snap);
+
 /* A thread with such a frame runs an event loop. */
 bool tasks__is_loop_frame(const struct py_frame *frame);
 

@@ -418,6 +418,14 @@ static size_t judge_tasks(struct walker *w, struct py_snapshot *snap)
 	return moved;
 }
 
+/* Each thread gets the name of the task that it runs. */
+static void name_current(struct py_snapshot *snap)
+{
+	for (size_t i = 0; i < snap->ntasks; i++)
+		if (snap->task[i].current && snap->task[i].thread < snap->nthreads)
+			snap->thread[snap->task[i].thread].task = snap->task[i].name;
+}
+
 static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena,
 		      struct py_snapshot *snap)
 {
@@ -441,6 +449,27 @@ static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena
 				return err;
 		}
 	}
+}
+
+void walker__add_tasks(struct walker *w, struct arena *arena, struct py_snapshot *snap)
+{
+	struct py_snapshot running = *snap;
+	int err;
+
+	if (!tasks__may_wait(w->tasks, snap))
+		return;
+	err = tasks__load(w->tasks, PY_TASKS_BRIEF, w->codes, &w->refs, arena, snap);
+	if (err)
+		snap->tasks_note = "incomplete: the tasks that wait could not be read";
+	if (!err && snap->ntasks) {
+		judge_tasks(w, snap);
+		return;
+	}
+	if (*snap->tasks_note)
+		running.tasks_note = snap->tasks_note;
+	if (snap->tasks_found > running.tasks_found)
+		running.tasks_found = snap->tasks_found;
+	*snap = running;
 }
 
 /* ---- greenlets ------------------------------------------------------------------------------- */
@@ -533,6 +562,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			.holds_gil = ref->holds_gil,
 			.collects = ref->collects,
 			.note = "",
+			.task = "",
 		};
 		th->name = name ? arena__str(arena, name) : comm_of(w, arena, th->tid);
 		err = walk_thread(w, ref, arena, th);
@@ -542,7 +572,9 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 	}
 	out->tasks_note = "";
 	if (opts && opts->tasks != PY_TASKS_NONE)
-		err = load_tasks(w, opts->tasks, arena, out);
+		err = load_tasks(w, opts->tasks == PY_TASKS_BRIEF ? PY_TASKS_CURRENT : opts->tasks,
+				 arena, out);
+	name_current(out);
 	out->greenlets_note = "";
 	if (!err && opts && opts->greenlets)
 		err = load_greenlets(w, arena, out);

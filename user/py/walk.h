@@ -21,6 +21,13 @@ void walker__free(struct walker *w); /* NULL is fine */
 int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena *arena,
 		struct py_snapshot *out);
 
+/*
+ * For PY_TASKS_BRIEF: puts all tasks into SNAP, which walker__run has just filled, in the place of
+ * those that run. T's deadline is set anew. What cannot be read is said in SNAP->tasks_note, and
+ * what SNAP has stays.
+ */
+void walker__add_tasks(struct walker *w, struct arena *arena, struct py_snapshot *snap);
+
 struct walk_test {
 	size_t threads; /* thread states that are consistent */
 	size_t with_frames; /* of these: have Python frames */

@@ -11,6 +11,9 @@
 /* Frames of one record, in bytes of text: a hostile target must not make records without end. */
 #define FORMAT_MAX_FRAME_BYTES (4u << 20)
 
+/* Likewise of the tasks in the record of a stall: it is about the threads. */
+#define FORMAT_MAX_TASK_BYTES (256u << 10)
+
 /*
  * How many of the innermost frames of T still fit into *BUDGET, which is lowered by them. It begins
  * as FORMAT_MAX_FRAME_BYTES, and threads are asked in the order in which they are shown.

@@ -20,7 +20,8 @@
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
  *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
- *			"cut":0,"cut_at":0,"task":"serve-17","responsible":true,"same":false}]},
+ *			"cut":0,"cut_at":0,"task":"serve-17","responsible":true,"same":false}],
+ *		"tasks":[],"tasks_found":0,"tasks_note":""},
  *	 "stall_details":{"length_ms":201.4,
  *		"relevant_traces":[[{"name":"serve","filename":"web.py","line":71,"locals":null}]],
  *		"other_traces":[],"cmdline":["python3","-m","billing"],"rate_limited":false}}
@@ -174,6 +175,36 @@ static json_t *thread(const struct report_thread *t, size_t shown)
 		count(format_cut_at(t, shown)), "task", known_text(t->task));
 }
 
+static json_t *task(const struct sink_style *style, const struct report_task *t, size_t *budget)
+{
+	const struct report_thread chain = { .frame = t->frame, .nframes = t->nframes };
+	size_t shown = format_task_frames(t, budget);
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "name", text(t->name), "library", text(t->library), "state",
+			 text(t->state), "count", count(t->count), "current", t->current, "exact",
+			 t->exact, "parent",
+			 t->parent == REPORT_NO_INDEX ? json_null() : count(t->parent), "thread",
+			 known_text(t->thread), "tid", known_tid(t->tid), "waits_for",
+			 known_text(t->waits_for), "note", text(t->note), "cut",
+			 count(t->nframes - shown), "frames", frames(style, &chain, shown));
+}
+
+/* BUDGET: bytes of frames (format.h). */
+static json_t *tasks(const struct sink_style *style, const struct report_tasks *r, size_t budget)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < r->cnt && out; i++)
+		out = append(out, task(style, &r->list[i], &budget));
+	return out;
+}
+
+static json_t *tasks_note(const struct report_tasks *r)
+{
+	return text(r->note ? r->note : "");
+}
+
 struct traces {
 	json_t *relevant;
 	json_t *other;
@@ -281,10 +312,10 @@ static json_t *why(const struct report_why *w)
 }
 
 /* THREADS is taken over. */
-static json_t *stall(const struct report_stall *r, json_t *threads)
+static json_t *stall(const struct sink_style *style, const struct report_stall *r, json_t *threads)
 {
 	return json_pack("{s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o,"
-			 " s:o, s:o, s:o, s:o, s:o, s:o}",
+			 " s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "id", text(r->id), "event", event_name(r->event), "source",
 			 text(r->source), "pid", (int)r->pid, "tid", known_tid(r->tid), "thread",
 			 *r->thread ? text(r->thread) : json_null(), "start_time",
@@ -294,7 +325,9 @@ static json_t *stall(const struct report_stall *r, json_t *threads)
 			 r->event == REPORT_ENDED && r->end_exact, "stack_consistent",
 			 r->stacks_consistent, "suppressed", count(r->suppressed), "untold",
 			 count(r->untold), "note", text(r->note), "why", why(r->why), "task",
-			 stalled_task(r), "gil", gil(r), "threads", threads);
+			 stalled_task(r), "gil", gil(r), "threads", threads, "tasks",
+			 tasks(style, &r->tasks, FORMAT_MAX_TASK_BYTES), "tasks_found",
+			 count(r->tasks.found), "tasks_note", tasks_note(&r->tasks));
 }
 
 static int add_bytes(const char *data, size_t len, void *ctx)
@@ -324,7 +357,7 @@ static void json_stall(struct strbuf *out, const struct sink_style *style,
 		 json_pack("{s:o, s:s, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:b}}",
 			   "time", rfc3339(r->wall_ns), "severity", "WARNING", "message",
 			   format_message(r->event), "additional_info", "name", text(r->name),
-			   "pid", pid_text(r->pid), "stall", stall(r, traces.threads),
+			   "pid", pid_text(r->pid), "stall", stall(style, r, traces.threads),
 			   "stall_details", "length_ms", millis(r->duration_ns), "relevant_traces",
 			   traces.relevant, "other_traces", traces.other, "cmdline",
 			   cmdline(r->cmdline, r->ncmdline), "rate_limited", r->rate_limited));
@@ -395,31 +428,6 @@ static json_t *dump_threads(const struct sink_style *style, const struct report_
 	return out;
 }
 
-static json_t *task(const struct sink_style *style, const struct report_task *t, size_t *budget)
-{
-	const struct report_thread chain = { .frame = t->frame, .nframes = t->nframes };
-	size_t shown = format_task_frames(t, budget);
-
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "name", text(t->name), "library", text(t->library), "state",
-			 text(t->state), "count", count(t->count), "current", t->current, "exact",
-			 t->exact, "parent",
-			 t->parent == REPORT_NO_INDEX ? json_null() : count(t->parent), "thread",
-			 known_text(t->thread), "tid", known_tid(t->tid), "waits_for",
-			 known_text(t->waits_for), "note", text(t->note), "cut",
-			 count(t->nframes - shown), "frames", frames(style, &chain, shown));
-}
-
-static json_t *dump_tasks(const struct sink_style *style, const struct report_dump *r)
-{
-	size_t budget = FORMAT_MAX_FRAME_BYTES;
-	json_t *out = json_array();
-
-	for (size_t i = 0; i < r->ntasks && out; i++)
-		out = append(out, task(style, &r->task_list[i], &budget));
-	return out;
-}
-
 static json_t *greenlet(const struct sink_style *style, const struct report_greenlet *g,
 			size_t *budget)
 {
@@ -462,9 +470,9 @@ static void json_dump(struct strbuf *out, const struct sink_style *style,
 			"additional_info", "pid", pid_text(r->pid), "dump", "python",
 			text(r->python), "note", text(r->note), "cmdline",
 			cmdline(r->cmdline, r->ncmdline), "threads", dump_threads(style, r),
-			"other_threads", count(r->others), "tasks", dump_tasks(style, r),
-			"tasks_found", count(r->tasks_found), "tasks_note",
-			text(r->tasks_note ? r->tasks_note : ""), "greenlets",
+			"other_threads", count(r->others), "tasks",
+			tasks(style, &r->tasks, FORMAT_MAX_FRAME_BYTES), "tasks_found",
+			count(r->tasks.found), "tasks_note", tasks_note(&r->tasks), "greenlets",
 			dump_greenlets(style, r), "greenlets_found", count(r->greenlets_found),
 			"greenlets_note", text(r->greenlets_note ? r->greenlets_note : "")));
 }

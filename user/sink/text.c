@@ -18,6 +18,10 @@
  *	        ... 3 outer frames are not shown
  *	      > run (/usr/lib/python3.11/threading.py:975)
  *	      (the stack moved while it was read)
+ *	  -- 26 tasks --
+ *	  * serve-17 (asyncio, running, in MainThread)
+ *	      retry-1 and 24 more (asyncio, waiting for sleep)
+ *	        > retry (/srv/billing/web.py:12)
  *
  *	[Warning] Stall ended (name: billing, pid: 1234, id: 1234-7) at 2026-11-21T13:42:29.001122+00:00
  *	  Duration (total): 5079.1 ms (5.1 s)
@@ -35,6 +39,7 @@
 #include "sink/format.h"
 #include "sink/page.h"
 #include "sink/text_dump.h"
+#include "sink/text_tasks.h"
 
 static void add_threads_that(struct page *p, const struct report_stall *r, bool responsible,
 			     enum paint paint, const char *title)
@@ -116,6 +121,8 @@ static void text_stall(struct strbuf *out, const struct sink_style *style,
 	page__cmdline(&page, r->cmdline, r->ncmdline);
 	page__note(&page, "Note", r->note);
 	add_stacks(&page, r);
+	page.budget = FORMAT_MAX_TASK_BYTES;
+	text_tasks(&page, &r->tasks);
 	strbuf_addc(out, '\n');
 }
 

@@ -76,6 +76,14 @@ struct report_task {
 	size_t nframes;
 };
 
+/* The tasks of all event loops of a process. */
+struct report_tasks {
+	const struct report_task *list; /* as a tree is read: each behind its parent */
+	size_t cnt;
+	size_t found; /* more than cnt where some look the same */
+	const char *note; /* "" or what is missing of them; NULL without tasks */
+};
+
 /* A suspended greenlet, or several with the same stack. */
 struct report_greenlet {
 	const char *type; /* name of its class */
@@ -149,6 +157,7 @@ struct report_stall {
 	size_t ncmdline;
 	const struct report_thread *thread_list; /* responsible ones first */
 	size_t nthreads;
+	struct report_tasks tasks;
 	const struct report_why *why; /* NULL: not known */
 	bool stacks_consistent; /* all responsible stacks are exact, and the section was still
 				   active after the walk */
@@ -200,10 +209,7 @@ struct report_dump {
 	const struct report_thread *thread_list;
 	size_t nthreads;
 	size_t others; /* threads of the process that run no Python and are not listed */
-	const struct report_task *task_list; /* as a tree is read: each behind its parent */
-	size_t ntasks;
-	size_t tasks_found; /* more than ntasks where some look the same */
-	const char *tasks_note; /* "" or what is missing of them; NULL without tasks */
+	struct report_tasks tasks;
 	const struct report_greenlet *greenlet_list; /* those that there are most of first */
 	size_t ngreenlets;
 	size_t greenlets_found; /* more than ngreenlets where some look the same */

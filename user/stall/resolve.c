@@ -128,15 +128,8 @@ static void fill(struct report_thread *out, struct report_frame *frame, const st
 		.nframes = t->nframes,
 		.cut = t->cut,
 		.outer = t->outer,
+		.task = t->task,
 	};
-}
-
-static const char *task_of(const struct py_snapshot *snap, size_t thread)
-{
-	for (size_t i = 0; i < snap->ntasks; i++)
-		if (snap->task[i].current && snap->task[i].thread == thread)
-			return snap->task[i].name;
-	return "";
 }
 
 /* FRAME: where its frames go. */
@@ -235,7 +228,7 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 				continue;
 			fill(&r->thread[n], r->frame + at, t, responsible);
 			fill_wait(r, n, snap, i);
-			r->thread[n++].task = task_of(snap, i);
+			n++;
 			for (size_t k = 0; k < t->nframes; k++)
 				local = fill_frame(&r->frame[at++], local, &t->frame[k]);
 			r->nresponsible += responsible;
@@ -250,7 +243,8 @@ int resolved__init(struct resolved *r, const struct py_snapshot *snap, const str
 		fill_greenlet(&r->greenlet[i], r->frame + at, snap, &snap->greenlet[i]);
 		at += snap->greenlet[i].nframes;
 	}
-	r->ntasks = snap->ntasks;
+	r->tasks =
+		(struct report_tasks){ r->task, snap->ntasks, snap->tasks_found, snap->tasks_note };
 	r->ngreenlets = snap->ngreenlets;
 	r->nthreads = n;
 	r->exact &= r->nresponsible > 0;

@@ -38,7 +38,7 @@ struct resolved {
 	struct report_local *local; /* of all frames, likewise */
 	size_t nthreads;
 	struct report_task *task;
-	size_t ntasks;
+	struct report_tasks tasks; /* the same, as a report has them */
 	struct report_greenlet *greenlet;
 	size_t ngreenlets;
 	size_t nresponsible; /* they come first */
