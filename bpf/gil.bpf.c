@@ -16,17 +16,11 @@
 #include "bpf/gil.bpf.h"
 
 #include "bpf/gil_abi.h"
+#include "bpf/top.bpf.h"
 
 #define FUTEX_NR 202
 #define WORLD_WAIT_US 1000 /* CPython: stop_the_world() */
 
-struct gils_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, TABLE_MAX_PROCS);
-	__type(key, u32);
-	__type(value, struct gil_table);
-};
 struct gils_map gils SEC(".maps");
 
 const volatile __u64 gil_threshold_ns = 200000000;
@@ -235,13 +229,16 @@ static __always_inline void read_gil(struct gil_table *t, u64 gil, struct task_s
 }
 
 /* What is over and long enough for a record is left to the timer. */
-static __always_inline void note_end(struct proc *p, struct gil_wait *w, struct gil_past *over,
+static __always_inline void note_end(struct proc *p, struct gil_thread *th, struct gil_past *over,
 				     u32 flags)
 {
+	struct gil_wait *w = &th->wait;
 	u64 paused = p->pause.total - w->pause_base;
 
 	if (over->flags & GIL_UNSURE)
 		count(COUNT_GIL_UNSURE);
+	if (top_enabled && !th->stw)
+		top_gil_waited(PROC_INDEX(p->handle), gil_waited(over->since, over->end, paused));
 	if (gil_waited(over->since, over->end, paused) < gil_threshold_ns)
 		return;
 	over->flags |= flags | GIL_LONG;
@@ -265,7 +262,7 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 	if (w->since && gil && gil != w->gil) {
 		l.where = GIL_ELSEWHERE;
 		if (gil_observe(w, &l, &over))
-			note_end(p, w, &over, flags);
+			note_end(p, th, &over, flags);
 		l.where = where;
 	}
 	if (gil && !w->since) {
@@ -283,7 +280,7 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 		read_gil(t, w->gil, task, &l);
 	before = w->since;
 	if (gil_observe(w, &l, &over))
-		note_end(p, w, &over, flags);
+		note_end(p, th, &over, flags);
 	if (w->since && w->since != before) {
 		w->pause_base = stall_pause_at(&p->pause, w->since + p->clock_off);
 		count(COUNT_GIL_WAITS);
@@ -312,6 +309,8 @@ __noinline int gil_switch(u32 proc, u32 voluntary)
 			where = gil ? GIL_STOPS : GIL_ELSEWHERE;
 		}
 	}
+	if (top_enabled)
+		top_gil_look(proc, where, 1);
 	waits = where == GIL_WAITS || where == GIL_DROPPED || where == GIL_STOPS;
 	if (!waits && !READ_ONCE(t->open))
 		return waits;
@@ -345,6 +344,8 @@ __noinline int gil_tick(u32 proc)
 	if (!t || !p)
 		return 0;
 	look_for_births(t);
+	if (top_enabled)
+		top_gil_look(proc, GIL_PREEMPTED, 0);
 	if (!READ_ONCE(t->open))
 		return 0;
 	th = find(t, task->pid);

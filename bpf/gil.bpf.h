@@ -5,6 +5,16 @@
 #define PERPETUO_GIL_BPF_H
 
 #include "bpf/core.bpf.h"
+#include "bpf/gil_abi.h"
+
+struct gils_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TABLE_MAX_PROCS);
+	__type(key, u32);
+	__type(value, struct gil_table);
+};
+extern struct gils_map gils SEC(".maps");
 
 /* It leaves its CPU, by its own will or not. Not 0: to wait for a GIL. */
 int gil_switch(u32 proc, u32 voluntary);

@@ -7,6 +7,7 @@
 #include "bpf/core.bpf.h"
 #include "bpf/gil.bpf.h"
 #include "bpf/loop.bpf.h"
+#include "bpf/top.bpf.h"
 
 /* Its segments are free for the loader to use again once it knows. */
 static __always_inline void drop_segments(struct proc *p)
@@ -96,6 +97,8 @@ int BPF_PROG(life_exit, struct task_struct *task)
 			gil_exit(PROC_INDEX(p->handle));
 		if (READ_ONCE(p->loops))
 			loop_exit(PROC_INDEX(p->handle));
+		if (top_enabled)
+			top_exit(PROC_INDEX(p->handle));
 		account_exit();
 		return 0;
 	}

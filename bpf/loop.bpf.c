@@ -17,6 +17,7 @@
 
 #include "bpf/gil.bpf.h"
 #include "bpf/loop_abi.h"
+#include "bpf/top.bpf.h"
 
 struct loops_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -166,13 +167,27 @@ static __always_inline void note_end(struct proc *p, struct loop_step *s, struct
 		count(COUNT_LOOP_LOST);
 }
 
+/* OVER: the step that ended, if one did; IN: since when the thread was on its CPU. */
+static __always_inline void note_moved(struct proc *p, const struct loop_step *s, u64 moved,
+				       u64 now, u64 in, const struct loop_past *over)
+{
+	u64 paused = p->pause.total - s->pause_base, lasted = 0;
+
+	if (over->since) {
+		in = over->end;
+		/* 0 would be none */
+		lasted = loop_lasted(over->since, 0, over->end, paused) | 1;
+	}
+	top_loop_moved(PROC_INDEX(p->handle), moved, lasted, now - in);
+}
+
 static __always_inline void observe_thread(struct proc *p, struct loop_thread *th,
 					   struct task_struct *task, u32 idle, u32 leaves)
 {
 	struct loop_look l = { .idle = idle, .leaves = leaves };
 	struct loop_step *s = &th->step;
 	struct loop_past over = {};
-	u64 before = s->since;
+	u64 before = s->since, moved = 0, in = 0;
 
 	l.now = bpf_ktime_get_ns();
 	l.cpu = ((struct task_struct___loop *)task)->se.sum_exec_runtime;
@@ -180,8 +195,14 @@ static __always_inline void observe_thread(struct proc *p, struct loop_thread *t
 		count(COUNT_LOOP_FAULT);
 	else
 		l.known = 1;
+	if (top_enabled && l.known) {
+		moved = l.ver - s->ver;
+		in = loop_switched_in(s, &l);
+	}
 	if (loop_observe(s, &l, &over))
 		note_end(p, s, &over);
+	if (moved)
+		note_moved(p, s, moved, l.now, in, &over);
 	if (s->since && s->since != before)
 		s->pause_base = stall_pause_at(&p->pause, s->since + p->clock_off);
 }

@@ -146,7 +146,8 @@ struct pass_state {
 	X(LOOP_FULL, "loop_full", "more threads may run loops than are watched")       \
 	X(LOOP_HELD, "loop_held", "a long step waited for the GIL: left to that")      \
 	X(LOOP_LOST, "loop_lost", "two long steps of a thread ended in one pass")      \
-	X(ACCOUNT_FULL, "account_full", "a thread found no place to be accounted")
+	X(ACCOUNT_FULL, "account_full", "a thread found no place to be accounted")     \
+	X(TOP_FULL, "top_full", "a thread found no place to be counted for top")
 
 #define COUNT_ENUM(id, name, about) COUNT_##id,
 enum count { COUNTS(COUNT_ENUM) COUNT_MAX };

@@ -13,6 +13,7 @@
 #include "kern/features.h"
 #include "options.h"
 #include "session.h"
+#include "top.h"
 #include "version.h"
 
 #define MODULE "main"
@@ -96,6 +97,33 @@ static int watch(const struct options *opts)
 	return ret;
 }
 
+static int top(const struct options *opts)
+{
+	struct session *session = NULL;
+	struct top *view = NULL;
+	struct err err = { { 0 } };
+	int ret;
+
+	block_signals();
+	ret = top__new(opts, &view, &err);
+	if (!ret)
+		ret = session__new(opts, top__records_fd(view), &session, &err);
+	for (size_t i = 0; !ret && i < opts->npids; i++)
+		ret = session__add(session, opts->pids[i], &err);
+	if (!ret)
+		ret = session__show(session, view, &err);
+	if (!ret)
+		ret = session__run(session, 0, &err);
+	if (!ret && opts->once && !top__has_shown(view))
+		ret = err_set(&err, -ESRCH, "the watch ended within its first second");
+	top__free(view); /* messages come on a terminal that is as it was */
+	if (ret)
+		log_msg(LOG_ERROR, MODULE, "%s", err_text(&err, ret));
+	ret = ret ? 1 : verdict(opts, session, 0);
+	session__free(session);
+	return ret;
+}
+
 /* Runs OPTS->command and watches it. Its exit status, or COMMAND_EXIT_*. */
 static int run(const struct options *opts)
 {
@@ -166,6 +194,8 @@ int main(int argc, char *argv[])
 		return run(&opts);
 	case MODE_DUMP:
 		return dump__run(&opts);
+	case MODE_TOP:
+		return top(&opts);
 	case MODE_FEATURES:
 		return features();
 	case MODE_HELP:

@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
 	{ "watch", MODE_WATCH, "watch processes, as --pid does" },
 	{ "dump", MODE_DUMP, "print the Python stacks of processes once" },
+	{ "top", MODE_TOP, "show who has the GIL and who waits, each second" },
 };
 
 /* What getopt_long takes; `val` is the row's index above the range of characters. */
@@ -133,6 +134,11 @@ static int check_whole(struct options *o, const struct command *cmd, struct err 
 			       "--user is for a command ('-- COMMAND'), there is none");
 	if (cmd && !o->npids)
 		return err_set(err, -EINVAL, "%s wants a process id, and none follows", cmd->name);
+	if (o->once && o->mode != MODE_TOP)
+		return err_set(err, -EINVAL, "--once is for top");
+	if (o->output && o->mode == MODE_TOP)
+		return err_set(err, -EINVAL, "top writes to standard output, not to '%s'",
+			       o->output);
 	if (o->command)
 		o->mode = MODE_RUN;
 	if (o->mode == MODE_DUMP && !o->locals_said)

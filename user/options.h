@@ -27,6 +27,7 @@ enum options_mode {
 	MODE_WATCH, /* --pid PID, watch PID: watch processes that run */
 	MODE_RUN, /* -- COMMAND: run it and watch it */
 	MODE_DUMP, /* dump PID: one look */
+	MODE_TOP, /* top PID: a page a second */
 	MODE_FEATURES,
 	MODE_HELP,
 	MODE_VERSION,
@@ -35,7 +36,7 @@ enum options_mode {
 /* Strings are borrowed from argv or static. */
 struct options {
 	enum options_mode mode;
-	pid_t pids[OPTIONS_MAX_PIDS]; /* MODE_WATCH, MODE_DUMP: as given, each once */
+	pid_t pids[OPTIONS_MAX_PIDS]; /* all modes but MODE_RUN: as given, each once */
 	size_t npids;
 	char *const *command; /* MODE_RUN: NULL-terminated, at least one word; else NULL */
 	uint64_t poll_ns;
@@ -49,6 +50,7 @@ struct options {
 	bool show_secrets;
 	bool follow; /* children are watched, too */
 	bool json;
+	bool once; /* MODE_TOP: one refresh */
 	bool full;
 	bool stats;
 	bool verbose;

@@ -28,6 +28,7 @@
 #include "sink/sink.h"
 #include "source/source.h"
 #include "target.h"
+#include "top.h"
 
 #define MODULE "session"
 
@@ -407,6 +408,27 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
+int session__show(struct session *s, struct top *t, struct err *err)
+{
+	int ret = session_epoll_add(s, top__fd(t), TAG_TOP, err);
+
+	if (!ret)
+		top__start(t);
+	s->top = t;
+	return ret;
+}
+
+/* True: stop watching. */
+static bool on_top(struct session *s)
+{
+	struct err err = { { 0 } };
+	int ret = top__dispatch(s->top, s->ops, s->source, s->target, &err);
+
+	if (ret < 0)
+		s->fatal = err_set(&s->fatal_why, ret, "%s", err_text(&err, ret));
+	return ret != 0;
+}
+
 /* True: stop watching. */
 static bool on_signal(struct session *s, pid_t forward_to)
 {
@@ -469,6 +491,8 @@ int session__run(struct session *s, pid_t forward_to, struct err *err)
 				on_life(s);
 			else if (tag == TAG_HOOK)
 				hook__dispatch(s->hook);
+			else if (tag == TAG_TOP)
+				stop |= on_top(s);
 			else if (tag == TAG_SIGNAL)
 				stop |= on_signal(s, forward_to);
 			else if (tag < SOURCE_MAX_PROCS && s->target[tag])

@@ -30,12 +30,18 @@ int session__add(struct session *s, pid_t pid, struct err *err);
 /* Adds a process that has yet to execute its program: what it runs now does not matter. */
 int session__add_starting(struct session *s, pid_t pid, struct err *err);
 
+struct top;
+
+/* Shows T (borrowed) once a second while it watches. 0, or negative errno with ERR. */
+int session__show(struct session *s, struct top *t, struct err *err);
+
 /* Was there a stall, told or not, that is none of --allow? */
 bool session__saw_stall(const struct session *s);
 
 /*
  * Watches until the last target has ended, or a signal (SIGINT, SIGTERM, SIGHUP) comes that the
- * caller has blocked, as it has SIGUSR1: that one gives a summary. With FORWARD_TO not 0, SIGTERM
+ * caller has blocked, as it has SIGUSR1: that one gives a summary; or until T of session__show is
+ * done. With FORWARD_TO not 0, SIGTERM
  * and SIGHUP are passed on to that process and the watch goes on. 0; or negative errno with ERR
  * when nothing can be reported any more.
  */

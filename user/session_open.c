@@ -60,6 +60,7 @@ static int try_backend(struct session *s, const struct source_ops *ops, struct e
 		.thresholds = &s->opts->thresholds,
 		.max_procs = session_max_procs(s->opts),
 		.follow = s->opts->follow,
+		.counts = s->opts->mode == MODE_TOP,
 	};
 	int ret = ops->open(&so, queue_event, s, &s->source, err);
 
@@ -74,6 +75,8 @@ static int open_backend(struct session *s, struct err *err)
 	struct err why = { { 0 } };
 	int ret;
 
+	if (!strcmp(want, source_poll.name) && s->opts->mode == MODE_TOP)
+		return err_set(err, -EOPNOTSUPP, "top needs BPF, --backend=poll counts nothing");
 	if (!strcmp(want, source_poll.name))
 		return try_backend(s, &source_poll, err);
 	ret = try_backend(s, &source_bpf, &why);
@@ -81,6 +84,8 @@ static int open_backend(struct session *s, struct err *err)
 		log_msg(LOG_DEBUG, MODULE, "backend bpf: the kernel watches");
 		return 0;
 	}
+	if (s->opts->mode == MODE_TOP)
+		return err_set(err, ret, "top needs BPF: %s", err_text(&why, ret));
 	if (!strcmp(want, source_bpf.name))
 		return err_set(err, ret, "backend bpf: %s; --backend=poll needs none of it",
 			       err_text(&why, ret));
@@ -202,7 +207,8 @@ static int open_family(struct session *s, struct err *err)
 
 int session__new(const struct options *opts, int report_fd, struct session **out, struct err *err)
 {
-	struct policy_opts po = { .suppress_ns = opts->suppress_ns };
+	/* top has room for a line of a stall: it shall say who holds the GIL */
+	struct policy_opts po = { .suppress_ns = opts->mode == MODE_TOP ? 0 : opts->suppress_ns };
 	struct session *s = calloc(1, sizeof(*s));
 	int ret = -ENOMEM;
 
@@ -216,8 +222,8 @@ int session__new(const struct options *opts, int report_fd, struct session **out
 		err_set(err, ret, "out of memory");
 		goto fail;
 	}
-	ret = sink__open(opts->json ? &sink_json : &sink_text, report_fd, opts->output,
-			 opts->locals, &s->sink, err);
+	ret = sink__open(opts->json || opts->mode == MODE_TOP ? &sink_json : &sink_text, report_fd,
+			 opts->output, opts->locals, &s->sink, err);
 	if (!ret && opts->full)
 		sink__show_all(s->sink);
 	if (!ret)

@@ -26,6 +26,7 @@ struct queue;
 struct redact;
 struct sink;
 struct target;
+struct top;
 
 struct session {
 	const struct options *opts;
@@ -50,6 +51,7 @@ struct session {
 	struct family *family; /* NULL: children are not followed */
 	struct queue *queue; /* told by the backend, to be handled after dispatch */
 	struct lookout lookout;
+	struct top *top; /* borrowed; NULL: records go out by themselves */
 	uint64_t lost_untold;
 	uint64_t lost; /* records of the backend that did not fit, by its own count and here */
 	int fatal; /* negative errno: the sink is gone, nothing can be told any more */
@@ -57,7 +59,7 @@ struct session {
 };
 
 /* epoll_event.data: a small handle of a target, or one of these. */
-enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_HOOK, TAG_SIGNAL };
+enum { TAG_SOURCE = SOURCE_MAX_PROCS, TAG_LOOK, TAG_LIFE, TAG_HOOK, TAG_SIGNAL, TAG_TOP };
 
 /* How many processes this watch may have at once: the tables in the kernel are as large. */
 uint32_t session_max_procs(const struct options *opts);

@@ -41,7 +41,7 @@ _perpetuo_bpf()
 {
 	local word=$2 previous=$3 i
 	local options="-p --pid --follow --user --alert-interval --gil-threshold --loop-threshold --threshold --poll-interval
-		--backend --sources --json --json-mode
+		--backend --sources --json --json-mode --once
 		-o --output --full --traceback-suppress --allow --on-stall --fail-on-stall
 		--print-locals --locals --no-print-locals --redact --show-secrets --features --stats
 		-v --verbose -V --version -h --help"
@@ -73,14 +73,14 @@ _perpetuo_bpf()
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "${COMP_WORDS[i]}" in
-		watch | dump)
+		watch | dump | top)
 			[[ $word == -* ]] || options=$(_perpetuo_bpf_pids)
 			mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 			return
 			;;
 		esac
 	done
-	[[ $word == -* ]] || options="watch dump --"
+	[[ $word == -* ]] || options="watch dump top --"
 	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 }
 

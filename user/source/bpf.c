@@ -77,6 +77,7 @@ static void bpf_free(struct source *s)
 	bpf_gil__close(s);
 	bpf_loop__close(s);
 	bpf_account__close(s);
+	bpf_top__close(s);
 	ring_buffer__free(s->events);
 	ring_buffer__free(s->stacks);
 	if (s->epoll_fd >= 0)
@@ -115,6 +116,7 @@ static int configure(struct source *s, struct err *err)
 	skel->rodata->tick_gap_ns = s->tick_ns;
 	skel->rodata->segment_cnt = segments;
 	skel->rodata->proc_cnt = s->opts.max_procs;
+	skel->rodata->top_enabled = s->opts.counts;
 	skel->rodata->account_cnt = threads;
 	skel->rodata->account_gap_ns = account_reach(s) / ACCOUNT_GAPS;
 	bpf_program__set_autoload(skel->progs.slots_tick, s->perf);
@@ -127,6 +129,7 @@ static int configure(struct source *s, struct err *err)
 	    bpf_map__set_max_entries(skel->maps.procs, s->opts.max_procs) ||
 	    bpf_map__set_max_entries(skel->maps.gils, s->opts.max_procs) ||
 	    bpf_map__set_max_entries(skel->maps.loops, s->opts.max_procs) ||
+	    bpf_map__set_max_entries(skel->maps.tops, s->opts.counts ? s->opts.max_procs : 1) ||
 	    bpf_map__set_max_entries(skel->maps.accounts, threads) ||
 	    bpf_map__set_max_entries(skel->maps.account_rings, threads))
 		return err_set(err, -EINVAL, "cannot set the size of the BPF tables");
@@ -337,6 +340,8 @@ static int bpf_open(const struct source_opts *opts, source_event_fn fn, void *ct
 		ret = bpf_loop__open(s, err);
 	if (!ret)
 		ret = bpf_account__open(s, err);
+	if (!ret && opts->counts)
+		ret = bpf_top__open(s, err);
 	if (!ret)
 		ret = bpf_walk__open(s, err);
 	if (!ret)
@@ -468,6 +473,7 @@ const struct source_ops source_bpf = {
 	.watch_loops = bpf_loop__watch,
 	.set_loop = bpf_loop__set,
 	.usage = bpf_account__usage,
+	.counts = bpf_top__read,
 	.follow = bpf_family__follow,
 	.follows = bpf_family__follows,
 	.fd = bpf_fd,

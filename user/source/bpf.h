@@ -84,6 +84,8 @@ struct source {
 	struct loop_table *loops; /* mapped: opts.max_procs */
 	size_t loops_len;
 	struct bpf_account account;
+	struct top_table *tops; /* mapped: opts.max_procs; NULL: nothing is counted */
+	size_t tops_len;
 	struct watched *target; /* opts.max_procs */
 	struct ticks ticks;
 
@@ -150,6 +152,12 @@ int bpf_account__open(struct source *s, struct err *err); /* after the load */
 void bpf_account__close(struct source *s);
 void bpf_account__forget(struct source *s, uint32_t handle); /* of a process */
 int bpf_account__usage(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
+
+/* bpf_top.c: the table of top_abi.h. */
+int bpf_top__open(struct source *s, struct err *err); /* after the load */
+void bpf_top__close(struct source *s);
+void bpf_top__reset(struct source *s, uint32_t proc); /* before the index is used again */
+size_t bpf_top__read(const struct source *s, uint32_t proc, struct source_counts *out);
 
 /* bpf_family.c: as in source_ops. */
 int bpf_family__follow(struct source *s, int pidfd, pid_t parent, struct err *err);

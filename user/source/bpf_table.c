@@ -196,6 +196,7 @@ int bpf_table__add(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_
 	memset(p, 0, sizeof(*p));
 	bpf_gil__reset(s, proc);
 	bpf_loop__reset(s, proc);
+	bpf_top__reset(s, proc);
 	p->handle = PROC_HANDLE(proc, t->use);
 	p->clock_off = clock_off + s->own_off;
 	p->start_ns = start_ns + (uint64_t)clock_off;

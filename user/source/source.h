@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "bpf/gil_state.h"
+#include "bpf/top_state.h"
 #include "py/python.h"
 
 #define SOURCE_GIL_NAME "GIL" /* in place of a tracker's name */
@@ -101,11 +102,24 @@ struct source_loop {
 	bool exact; /* since exactly then */
 };
 
+#define SOURCE_MAX_COUNTS 128 /* threads of one process that are counted */
+
+/* What was counted of a thread since it was seen first, up to now. */
+struct source_counts {
+	pid_t tid; /* in our pid namespace */
+	uint64_t held_ns; /* it had the GIL: top_state.h says how that is known */
+	uint64_t waited_ns; /* for the GIL, the wait that goes on included */
+	uint64_t worst_wait_ns; /* likewise */
+	uint64_t waits; /* that are over */
+	struct top_loop loop; /* moved 0: it runs no loop */
+};
+
 struct source_opts {
 	uint64_t poll_ns; /* --poll-interval */
 	const struct thresholds *thresholds; /* outlives the backend */
 	uint32_t max_procs; /* at most SOURCE_MAX_PROCS */
 	bool follow; /* children are to be told */
+	bool counts; /* threads are to be counted */
 };
 
 typedef void (*source_event_fn)(void *ctx, const struct source_event *ev);
@@ -185,6 +199,13 @@ struct source_ops {
 	 * look. NULL if this backend has no such means.
 	 */
 	int (*usage)(struct source *s, uint32_t proc, pid_t tid, struct usage_view *out);
+
+	/*
+	 * What was counted of the threads of PROC (source_opts.counts): so many of OUT, which has
+	 * room for SOURCE_MAX_COUNTS. Of one that has ended it is told once more. NULL if this
+	 * backend has no such means.
+	 */
+	size_t (*counts)(const struct source *s, uint32_t proc, struct source_counts *out);
 
 	/*
 	 * Follow the process PIDFD, a child of PARENT (0 = we were told to watch it): from now on
