@@ -31,7 +31,7 @@ within()
 	if [ "${off:-999}" -le 20 ]; then ok "$2"; else not_ok "$2" "$(cat "$tmp/result")"; fi
 }
 
-plan 15
+plan 17
 
 start_top gil 30
 check_status 0 "--once --json" timeout 20 "$loader" top --once --json "$target"
@@ -65,6 +65,8 @@ is "$(query "$loop | .worst_ms >= 290 and .worst_ms < 600")" true "and the long 
 
 check_status 0 "a page to a pipe" timeout 20 "$loader" top --once "$target"
 is "$(awk 'length > 80 || /\033/' "$tmp/stdout")" "" "is plain, in 80 columns"
+check_status 0 "on a terminal q ends it" timeout 20 /usr/bin/python3 "$top/tests/lib/press-q.py" "$loader" top "$target"
+is "$(tr '\n' ' ' <"$tmp/stdout")" "raw restored " "and the terminal is as it was"
 stop "$target"
 
 start_top loop 30

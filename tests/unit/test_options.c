@@ -65,6 +65,8 @@ static void modes(void)
 	ok(opts.mode == MODE_WATCH && opts.pids[0] == 7 && opts.json, "options on either side");
 	is_int(parse("dump 7 8 --json"), 0, "dump");
 	ok(opts.mode == MODE_DUMP && opts.npids == 2 && opts.json, "of several processes");
+	is_int(parse("top --once 7"), 0, "top");
+	ok(opts.mode == MODE_TOP && opts.pids[0] == 7 && opts.once, "once");
 	is_int(parse("--user nobody -v -- dump 7 --pid 8 --"), 0, "a command");
 	is_int(opts.mode, MODE_RUN, "is run");
 	ok(opts.command && !strcmp(opts.command[0], "dump") && !strcmp(opts.command[3], "8") &&
@@ -282,7 +284,7 @@ static void help(void)
 
 int main(void)
 {
-	plan(69);
+	plan(71);
 	defaults();
 	everything();
 	modes();
