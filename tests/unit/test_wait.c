@@ -21,6 +21,8 @@
 #include "proc/syscall.h"
 #include "tap.h"
 
+#define TEXT(literal) literal, sizeof(literal) - 1
+
 static struct strbuf text;
 
 static const char *taken(void)
@@ -104,10 +106,10 @@ static void links(void)
 	ok(kind("anon_inode:[eventfd]", &l) == FILE_ANON && !memcmp(l.name, "eventfd", l.name_len),
 	   "with brackets");
 	ok(kind("", &l) == FILE_PATH && !l.name_len, "nothing");
-	is_int(fdinfo__epoll_files("pos:\t0\ntfd:   5 events\ntfd:   6\n", 35), 2, "two files");
-	is_int(fdinfo__pid("pos:\t0\nPid:\t123\nNSpid:\t1\n", 26), 123, "a process");
-	is_int(fdinfo__pid("Pid:\t-1\n", 8), 0, "one that has ended");
-	is_int(fdinfo__pid("Pid:", 4), 0, "cut short");
+	is_int(fdinfo__epoll_files(TEXT("pos:\t0\ntfd:   5 events\ntfd:   6\n")), 2, "two files");
+	is_int(fdinfo__pid(TEXT("pos:\t0\nPid:\t123\nNSpid:\t1\n")), 123, "a process");
+	is_int(fdinfo__pid(TEXT("Pid:\t-1\n")), 0, "one that has ended");
+	is_int(fdinfo__pid(TEXT("Pid:")), 0, "cut short");
 }
 
 /* What this process would wait for in call NR. */
