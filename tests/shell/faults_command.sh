@@ -129,12 +129,12 @@ test_terminal()
 	    pass
 	print(seen.count(b"<int>"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 	END
-	timeout -s KILL 30 python3 "$tmp/terminal.py" "${run[@]}" -- python3 -c 'import signal, sys, time
+	timeout -s KILL 30 python3 "$tmp/terminal.py" "${run[@]}" -- python3 -c 'import os, signal, sys, time
 n = 0
 def hit(*args):
     global n
     n += 1
-    print("<int>", flush=True)
+    os.write(1, b"<int>\n") # print() may be under way
 signal.signal(signal.SIGINT, hit)
 print("ready", flush=True)
 end = time.monotonic() + 10
