@@ -18,7 +18,7 @@ one_stall()
 	end=$(truth_ns "$name" 3)
 	total=$(awk -v a="$start" -v b="$end" 'BEGIN { print (b - a) / 1e6 }')
 	near "$(first "$ended and .additional_info.name == \"$name\"" '.stall.start_monotonic_ns / 1e6')" \
-		"$(awk -v a="$start" 'BEGIN { printf "%.6f", a / 1e6 }')" $exact_ms "$name: its start is the target's"
+		"$(awk -v a="$start" 'BEGIN { print a / 1e6 }')" $exact_ms "$name: its start is the target's"
 	near "$(first "$ended and .additional_info.name == \"$name\"" .stall.duration_ms)" \
 		"$total" $exact_ms "$name: its total is the target's"
 	is "$(first "$ended and .additional_info.name == \"$name\"" .stall.end_exact)" true "$name: by its own stamp"

@@ -68,6 +68,13 @@ skip_all()
 	exit 4
 }
 
+# awk prints six digits of a number: ten thousand seconds after the machine has booted that is no time
+# of its clock any more.
+awk()
+{
+	command awk -v OFMT=%.15g -v CONVFMT=%.15g "$@"
+}
+
 diag()
 {
 	printf '%s\n' "$*" | sed 's/^/# /'
