@@ -66,8 +66,8 @@ static int record(const char *pid, const char *file)
 	struct err err = { { 0 } };
 	struct py_snapshot *snap;
 	struct redact *redact = NULL;
-	struct recorder *rec;
-	struct python *py;
+	struct recorder *rec = NULL;
+	struct python *py = NULL;
 	int ret;
 
 	ret = redact__new(NULL, 0, false, &redact, &err);
@@ -82,6 +82,9 @@ static int record(const char *pid, const char *file)
 		ret = recorder__save(rec, atoi(pid), file, &err);
 	if (ret)
 		fprintf(stderr, "test_recording: %s\n", err.text);
+	python__free(py);
+	recorder__free(rec);
+	redact__free(redact);
 	return ret ? 1 : 0;
 }
 
