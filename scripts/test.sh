@@ -107,17 +107,18 @@ one pythons 300 scripts/fetch-pythons.sh
 # Where only something for the tests is missing (PyPI may be out of reach), the rest still runs.
 if [ $packages = 0 ] || scripts/install-deps.sh build; then
 	scripts/check-tree-clean.sh --print >"$logs/tree-before" || : >"$logs/tree-before"
-	many static 120 --build $build static
+	many static 120 --build $build -j "$jobs" static
 	if one build-gcc 120 make -j "$jobs" O=$build CC=gcc PYTHON=$python WERROR=1 all tests; then
-		many tests 1500 --build $build unit shell
+		many tests 1500 --build $build -j "$jobs" unit shell
 	fi
 	one build-clang 120 make -j "$jobs" O=$build/clang CC=clang PYTHON=$python WERROR=1 all tests
 	if one build-sanitize 120 make -j "$jobs" O=$build/sanitize PYTHON=$python WERROR=1 \
 		SANITIZE=address,undefined all tests; then
-		many tests-sanitize 1000 --build $build/sanitize --marked sanitize unit shell
+		many tests-sanitize 1200 --build $build/sanitize -j "$jobs" --marked sanitize unit shell
 	fi
 	if one build-fuzz 90 make -j "$jobs" O=$build fuzz WERROR=1 CC=gcc; then
-		many fuzz 600 --build $build -j "$jobs" fuzz
+		# All at once: what counts is that each has its time, not how much of the machine.
+		many fuzz 400 --build $build -j "$(find tests/fuzz -name 'fuzz_*.c' | wc -l)" fuzz
 	fi
 	give_back "$build"
 	one tree-clean 30 scripts/check-tree-clean.sh --since "$logs/tree-before"

@@ -7,6 +7,7 @@
 #	# SPDX-License-Identifier: MIT OR Apache-2.0
 #	# timeout: 60		(seconds; 120 when not said)
 #	# sanitize: yes		(run with the sanitised loader, too)
+#	# parallel: yes		(measures no time: may run beside others)
 #	. "$(dirname "$0")/../lib/tap.sh"
 #	need_root
 #	plan 2
@@ -52,6 +53,12 @@ tap_traps()
 	trap 'exit 143' TERM HUP
 }
 tap_traps
+
+# sanitized: what runs is the sanitised loader, which keeps what was freed
+sanitized()
+{
+	nm "$loader" 2>/dev/null | grep -q __asan_init
+}
 
 # plan N: once, before the first result
 plan()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 180
 # sanitize: yes
+# parallel: yes
 #
 # Stacks of running Python threads, taken by the tick that interrupts them: whole, and none of them
 # wrong, while the target calls and returns all the time.

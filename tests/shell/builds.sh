@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 180
+# sanitize: yes
+# parallel: yes
 #
 # CPython in every form in which it is met: stripped, embedded in another program, deleted or
 # replaced while it runs, in a chroot, out of a venv, with subinterpreters.

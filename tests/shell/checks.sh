@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
+# parallel: yes
 #
 # The checks of scripts/ on a small tree: silent when all is well, and each names a planted fault.
 

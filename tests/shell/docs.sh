@@ -3,6 +3,7 @@
 #
 # --help, the manual and the completion name the same options, commands and defaults.
 # sanitize: yes
+# parallel: yes
 
 . "$(dirname "$0")/../lib/tap.sh"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
 # sanitize: yes
+# parallel: yes
 #
 # perpetuo-bpf dump of a program that hangs: in what each thread is blocked, and on what.
 

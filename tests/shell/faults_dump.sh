@@ -172,7 +172,7 @@ test_memory()
 	wait_for 20 grep -q '"ended"' "$records" || diag "no stall"
 	rss=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$watcher/status")
 	diag "$backend: resident memory of the loader: $rss KiB"
-	if nm "$loader" 2>/dev/null | grep -q __asan_init; then
+	if sanitized; then
 		skip "$backend: the loader is small" "a sanitised loader is not"
 	else
 		check "$backend: the loader is small ($rss KiB)" test "$rss" -lt 32768

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
 # sanitize: yes
+# parallel: yes
 #
 # Bad input: each ends at once with one line that names what failed, exit status 1 (2 for usage).
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
 # sanitize: yes
+# parallel: yes
 #
 # The suspended greenlets that a dump shows are those that Python itself sees, by their gr_frame: on each
 # interpreter for which greenlet could be had.

@@ -4,6 +4,7 @@
 # The helpers of tests/lib/tap.sh: processes that were started end, however stubborn, and the exit
 # status says what happened.
 # timeout: 60
+# parallel: yes
 
 . "$(dirname "$0")/../lib/tap.sh"
 

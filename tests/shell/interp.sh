@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 200
+# sanitize: yes
 #
 # Threads that wait for a GIL other than the one there always was: of subinterpreters that are made
 # while the process is watched, or switched back on in a free-threaded build; and threads of such a

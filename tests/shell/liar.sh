@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 180
 # sanitize: yes
+# parallel: yes
 #
 # A program whose memory lies to whoever reads a CPython in it (tests/targets/liar.c), dumped and
 # watched: no crash, no hang, bounded memory, and what could not be read is said.
@@ -64,7 +65,7 @@ test_dump()
 {
 	local status seconds mib limit=64
 
-	if nm "$loader" 2>/dev/null | grep -q __asan_init; then limit=1024; fi
+	if sanitized; then limit=1024; fi
 	start_liar "$1"
 	read -r status seconds mib < <(bounded "$loader" dump --locals "$target")
 	diag "$1: status $status, $seconds s, $mib MiB"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
 # sanitize: yes
+# parallel: yes
 #
 # Local variables are shown as Python itself writes them, on each interpreter of this machine, and
 # what looks like a secret is not.

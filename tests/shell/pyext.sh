@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 300
+# parallel: yes
 #
 # The extension on every interpreter of this machine: one binary for all that have a GIL, one each
 # for the others.

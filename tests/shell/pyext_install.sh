@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 300
+# parallel: yes
 #
 # pip install ./pyext from a checkout and from an sdist, and beside PyPI's perpetuo.
 . "$(dirname "$0")/../lib/tap.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
+# parallel: yes
 #
 # instrument_trio() with the Trio of PyPI.
 . "$(dirname "$0")/../lib/tap.sh"

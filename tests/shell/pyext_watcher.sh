@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 120
+# parallel: yes
 #
 # start_watcher(), stop_watcher() and dwim() with a script in the place of the loader.
 . "$(dirname "$0")/../lib/tap.sh"

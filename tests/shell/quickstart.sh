@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 300
+# parallel: yes
 #
 # scripts/quickstart.sh on a copy of the tree that belongs to an ordinary user, as if by sudo: the
 # demo, a command and a process without trackers; twice, and without a trace.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 60
+# sanitize: yes
+# parallel: yes
 #
 # scripts/record keeps of a living process what a dump reads, and the dump can be made again when the
 # process is gone.

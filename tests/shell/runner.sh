@@ -95,7 +95,7 @@ sleep 58 & echo \$! >"$tmp/leftover-pid"; (set -m; sleep 57 & echo \$! >"$tmp/le
 echo 1..1; echo ok 1 - a
 END
 
-plan 25
+plan 26
 verdict good 0 "2 passed, 0 failed, 0 skipped"
 verdict bad 1 "1 passed, 1 failed, 0 skipped" "failed: not ok 2 - the second"
 verdict bad-exit0 1 "0 passed, 1 failed, 0 skipped"
@@ -133,6 +133,22 @@ is "$status/$last" "0/2 passed, 0 failed, 0 skipped" "-j"
 
 run_fixtures -j 3 shell
 is "$status/$last" "1/17 passed, 20 failed, 2 skipped" "all together"
+
+# Each waits for the other; neither bears another beside it.
+for name in "beside-1 2" "beside-2 1"; do
+	fixture "${name% *}" <<-END
+		# parallel: yes
+		touch '$tmp/beside-${name% *}'; echo 1..1
+		for ((i = 0; i < 100; i++)); do [ -e '$tmp/beside-beside-${name#* }' ] && break; sleep 0.1; done
+		[ \$i -lt 100 ] && echo ok 1
+	END
+	fixture "alone-${name#* }" <<-END
+		echo 1..1
+		mkdir '$tmp/alone' && sleep 0.3 && rmdir '$tmp/alone' && echo ok 1
+	END
+done
+run_fixtures -j 2 -k '[ab]*[12]'
+is "$status/$last" "0/4 passed, 0 failed, 0 skipped" "-j: those that are marked side by side, the others alone"
 
 run_fixtures --list -k 's*t'
 is "$(sort "$tmp/out" | tr '\n' ' ')" "shell tests/shell/short.sh shell tests/shell/silent.sh " "--list and a glob"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 240
 # sanitize: yes
+# parallel: yes
 #
 # The tasks of asyncio, uvloop and Trio that a dump shows are those that Python itself sees: names,
 # states, await chains with their lines, who waits for whom, the current one.

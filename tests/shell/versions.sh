@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 240
 # sanitize: yes
+# parallel: yes
 #
 # The main job on every interpreter of this machine: a stall of a thread that sleeps and one of a
 # thread that computes are told with the function in which it is stuck, exactly.

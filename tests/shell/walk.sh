@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 240
 # sanitize: yes
+# parallel: yes
 # shellcheck disable=SC2016  # the dollars are awk's
 #
 # The stacks that the reader sees from outside are those that Python itself sees, on each known
