@@ -49,7 +49,6 @@ setup(
                 "src/slot.c",
                 "src/thread.c",
                 "src/tracker.c",
-                "src/trio.c",
                 "src/watch.c",
             ],
             depends=[

@@ -96,14 +96,14 @@ watch_demo()
 	END
 }
 
-# What can be seen of a program that marks nothing.
+# What can be seen of a program.
 explain()
 {
 	cat <<-END
-	What can be seen of it: stalls of the sections that it marks with perpetuo.StallTracker
-	(instrument_trio() marks the steps of Trio), and at any time, as now, one look at the stacks of
-	all its Python threads. If it marks nothing, no stall is reported: see README.md for the few
-	lines that it takes. Ctrl-C ends the watch.
+	What can be seen of it: long waits for the GIL, long steps of its event loops, stalls of the
+	sections that it marks with perpetuo.StallTracker, and at any time, as now, one look at the
+	stacks of all its Python threads. See README.md for what needs a few lines in the program.
+	Ctrl-C ends the watch.
 
 	END
 }

@@ -129,8 +129,12 @@ PyDoc_STRVAR(loop_doc,
 PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
 			"The loop is no more. May be called again.");
 
+PyDoc_STRVAR(after_run_doc, "after_run($self, /)\n--\n\n"
+			    "close(), for Trio: the only hook that it sees.");
+
 static PyMethodDef loop_methods[] = {
 	{ "close", loop_close, METH_NOARGS, close_doc },
+	{ "after_run", loop_close, METH_NOARGS, after_run_doc },
 	{ NULL, NULL, 0, NULL },
 };
 

@@ -226,7 +226,6 @@ static int module_exec(PyObject *module)
 	if (!finalize_is_due && PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
 		finalize_is_due = Py_AtExit(finalize) == 0;
 	if (add_type(module, &tracker_spec, "StallTracker") < 0 ||
-	    add_type(module, &trio_spec, "TrioInstrument") < 0 ||
 	    add_type(module, &loop_spec, "LoopSlot") < 0)
 		return -1;
 	/* Told apart from the module of the same name that PyPI's perpetuo has. */

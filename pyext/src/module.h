@@ -20,7 +20,6 @@ struct slot;
 
 /* Types; created anew for every interpreter. */
 extern PyType_Spec tracker_spec;
-extern PyType_Spec trio_spec;
 extern PyType_Spec loop_spec;
 
 /*

@@ -144,24 +144,6 @@ int slot__go_idle(struct slot **owner)
 	return 0;
 }
 
-int slot__go_on(struct slot **owner)
-{
-	struct slot *s;
-	__u64 old, new;
-
-	do {
-		s = slot__read(owner, &old);
-		if (unlikely(!s))
-			return -EBADF;
-		if (unlikely(slot__flags(s)))
-			slot__forgive(s);
-		new = slot_active_word(old);
-	} while (!(old & 1 ? slot__swap_end(s, old, new) : slot__swap(s, old, new)));
-
-	slot__note_thread(s);
-	return 0;
-}
-
 int slot__is_active(struct slot **owner)
 {
 	__u64 word;

@@ -2,7 +2,7 @@
 /*
  * slot.h - the word of one slot: active, idle.
  *
- * An owner (StallTracker, Trio instrument, event loop) holds a `struct slot *` that becomes NULL
+ * An owner (StallTracker, event loop) holds a `struct slot *` that becomes NULL
  * when the owner is closed. The functions here take the address of that pointer, so that a call and
  * a close from another thread can meet without a lock: the closer first clears the pointer, then
  * moves the word; a caller first reads the word, then checks the pointer, then changes the word
@@ -39,12 +39,6 @@ int slot__go_active(struct slot **owner);
 
 /* 0, -EALREADY if it is idle, -EBADF if the owner is closed. */
 int slot__go_idle(struct slot **owner);
-
-/*
- * Begins a section at once after the last, which ends if it is active. Not for counters. 0, -EBADF
- * if the owner is closed.
- */
-int slot__go_on(struct slot **owner);
 
 /* 1 active, 0 idle, -EBADF if the owner is closed. */
 int slot__is_active(struct slot **owner);

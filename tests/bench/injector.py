@@ -7,7 +7,7 @@ Does healthy work, and COUNT times what KIND says for a random time of 150 to 40
 
     slot-sleep, slot-spin, slot-native   a section of a StallTracker: blocked, in Python, in C
     trio, asyncio, uvloop, gevent        a step of a task: blocked, in Python or in C, by turns
-    trio-slot                            the same, seen by perpetuo's instrument for Trio
+    trio-registered                      the same, of which perpetuo.instrument_trio() has told
     gil-held                             a thread keeps the GIL in one C call
     gil-retaken                          a thread lets go of it for moments and retakes it
     gil-queue                            eight threads compute
@@ -266,7 +266,7 @@ def run(kind: str, count: int) -> None:
         "asyncio": lambda: with_asyncio(count, asyncio.run),
         "uvloop": lambda: with_uvloop(count),
         "trio": lambda: with_trio(count, False),
-        "trio-slot": lambda: with_trio(count, True),
+        "trio-registered": lambda: with_trio(count, True),
         "gevent": lambda: with_gevent(count),
         "gil-held": lambda: gil("hold", hold, count),
         "gil-retaken": lambda: gil("retake", retake, count),

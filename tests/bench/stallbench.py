@@ -30,7 +30,7 @@ KINDS = {
     "slot-sleep": ("slot", 0.5, 1, 1.0),
     "slot-spin": ("slot", 0.5, 1, 1.0),
     "slot-native": ("slot", 0.5, 1, 1.0),
-    "trio-slot": (None, 0.5, 1, 1.0),
+    "trio-registered": ("loop", 50, 50, 1.0),
     "asyncio": ("loop", 50, 50, 1.0),
     "trio": ("loop", 50, 50, 1.0),
     "uvloop": ("loop", 50, 50, 0.98),
@@ -41,7 +41,7 @@ KINDS = {
     "gil-queue": ("gil", None, None, 0.98),
 }
 # What the original extension has an instrument for.
-ORIGINAL = ("slot-sleep", "slot-spin", "slot-native", "trio-slot")
+ORIGINAL = ("slot-sleep", "slot-spin", "slot-native", "trio-registered")
 
 
 class Stall(NamedTuple):

@@ -17,6 +17,7 @@ is of:
 """
 
 import json
+import re
 import statistics
 import sys
 
@@ -24,9 +25,9 @@ SLACK_MS = 60.0  # a tick, and a bit: a step that is not the first after a wait 
 
 
 def is_name(name: str, thread: str) -> bool:
-    return name in ("GIL", f"{sys.argv[4]} loop ({thread})") or name.startswith(
-        f"{sys.argv[4]} loop (thread 0x"  # one that its program has registered
-    )
+    # one that its program has registered is named after the thread's ident
+    registered = rf"{sys.argv[4]} (run )?loop \(thread 0x[0-9a-f_]+\)"
+    return name in ("GIL", f"{sys.argv[4]} loop ({thread})") or bool(re.fullmatch(registered, name))
 
 
 def main() -> None:

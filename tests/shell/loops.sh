@@ -180,18 +180,20 @@ test_tracker()
 # Loops that the program has registered: seen by every backend, and told once.
 test_registered()
 {
-	local backend off
+	local backend off n
 
 	for backend in bpf poll; do
 		off=40
 		[ $backend = bpf ] || off=80
-		PYTHONPATH=$build/python start_loop "$venv" registered quiet:0.3 idle busy below:0.3
+		for n in asyncio trio; do PYTHONPATH=$build/python start_loop "$venv" $n-registered quiet:0.3 idle busy below:0.3; done
 		watch_loops "--backend $backend --alert-interval 150ms --traceback-suppress 0"
-		judge 0 150 asyncio
-		true_stalls "registered, $backend" $off
-		at_most others 0 "registered, $backend: each stall is told once"
-		is "$(first "$loop and $detected" '.additional_info.name | test("^asyncio loop \\(thread 0x[0-9a-f_]+\\)$")')" true \
-			"registered, $backend: by the name that the program gave"
+		for n in 0 1; do
+			judge $n 150 "${named[$n]}"
+			true_stalls "registered ${named[$n]}, $backend" $off
+			at_most others 0 "registered ${named[$n]}, $backend: each stall is told once"
+		done
+		is "$(count "$loop and $detected and (.additional_info.name | test(\"^(asyncio|Trio run) loop \\\\(thread 0x[0-9a-f_]+\\\\)$\"))")" \
+			"$(count "$loop and $detected")" "registered, $backend: by the name that the program gave"
 	done
 }
 
@@ -207,10 +209,11 @@ test_sources()
 	check_status 1 "the poll backend alone cannot see it" "$loader" --backend poll --sources loop --pid $$
 }
 
+named=(asyncio Trio)
 declare -A library=([uvloop]=uvloop [tornado]=asyncio [trio]=Trio [gevent]=gevent)
 # shellcheck disable=SC2119  # all of them
 mapfile -t found < <(pythons)
-plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3 + 2 + 2 * 8 + 3))
+plan $((6 * (${#found[@]} + 4) + 1 + 6 * 5 + 4 + 3 + 2 + 2 * 15 + 3))
 for ((i = 0; i < ${#found[@]}; i += 4)); do test_interpreters "${found[@]:i:4}"; done
 test_libraries
 test_busy

@@ -3,8 +3,8 @@
 
     python3 loops.py LIBRARY STEP[:SECONDS]...
 
-LIBRARY is asyncio, uvloop, tornado, trio, trio-tracker (with perpetuo's instrument), registered
-(asyncio, of which perpetuo has told) or gevent.
+LIBRARY is asyncio, uvloop, tornado, trio, gevent, asyncio-registered or trio-registered (of which
+perpetuo has told), or trio-tracker (whose steps a tracker marks).
 Each STEP runs a loop anew, with a task beside it that works a little every 5 ms:
 
     idle     stalls, each out of a loop that waits
@@ -183,7 +183,7 @@ class Asyncio:
         asyncio.run(Steps(cls).run(step, seconds))
 
 
-class Registered(Asyncio):
+class RegisteredAsyncio(Asyncio):
     @classmethod
     def run(cls, step: str, seconds: float) -> None:
         import asyncio
@@ -230,6 +230,10 @@ class Tornado(Asyncio):
 
 class Trio:
     @staticmethod
+    def prepare() -> None:
+        pass
+
+    @staticmethod
     async def sleep(seconds: float) -> None:
         import trio
 
@@ -251,13 +255,37 @@ class Trio:
         import trio
 
         async def run() -> None:
-            if LIBRARY == "trio-tracker":
-                import perpetuo
-
-                perpetuo.instrument_trio()
+            cls.prepare()
             await Steps(cls).run(step, seconds)
 
         trio.run(run)
+
+
+class RegisteredTrio(Trio):
+    @staticmethod
+    def prepare() -> None:
+        import perpetuo
+
+        perpetuo.instrument_trio()
+
+
+class TrackedTrio(Trio):
+    @staticmethod
+    def prepare() -> None:
+        import perpetuo
+        import trio
+
+        class Instrument(trio.abc.Instrument):
+            def __init__(self) -> None:
+                self.tracker = perpetuo.StallTracker("steps", threading.get_ident())
+
+            def before_task_step(self, task: trio.lowlevel.Task) -> None:
+                self.tracker.go_active()
+
+            def after_task_step(self, task: trio.lowlevel.Task) -> None:
+                self.tracker.go_idle()
+
+        trio.lowlevel.add_instrument(Instrument())
 
 
 class Gevent:
@@ -300,11 +328,12 @@ class Gevent:
 
 LIBRARIES = {
     "asyncio": Asyncio,
-    "registered": Registered,
+    "asyncio-registered": RegisteredAsyncio,
     "uvloop": Uvloop,
     "tornado": Tornado,
     "trio": Trio,
-    "trio-tracker": Trio,
+    "trio-registered": RegisteredTrio,
+    "trio-tracker": TrackedTrio,
     "gevent": Gevent,
 }
 
