@@ -9,6 +9,8 @@
 #include "bpf/account.bpf.h"
 
 #include "bpf/account_abi.h"
+#include "bpf/task.bpf.h"
+#include "bpf/thread.bpf.h"
 
 #define CLOCK_EVERY_NS 100000000
 
@@ -35,14 +37,6 @@ struct task_struct___account {
 	bool throttled; /* from 6.18 ("sched/fair: Switch to task based throttle model") */
 	struct sched_info___account sched_info; /* CONFIG_SCHED_INFO */
 	unsigned long maj_flt;
-};
-struct pt_regs___account {
-	unsigned long di; /* x86 */
-	unsigned long orig_ax;
-	unsigned long ip;
-	u64 orig_x0; /* arm64 */
-	s32 syscallno;
-	u64 pc;
 };
 #pragma clang attribute pop
 
@@ -108,32 +102,6 @@ static __always_inline bool is_throttled(struct task_struct___account *t)
 	return cfs && cfs->throttle_count > 0;
 }
 
-/* The system call in which TASK is, negative = none, and its first argument. */
-static __always_inline s32 call_of(struct task_struct *task, u64 *arg)
-{
-	struct pt_regs___account *regs = (void *)bpf_task_pt_regs(task);
-
-#ifdef __TARGET_ARCH_x86
-	*arg = regs->di;
-	return (s32)regs->orig_ax;
-#else
-	*arg = regs->orig_x0;
-	return regs->syscallno;
-#endif
-}
-
-/* Where in its own code TASK is, or was when it entered the kernel. */
-static __always_inline u64 ip_of(struct task_struct *task)
-{
-	struct pt_regs___account *regs = (void *)bpf_task_pt_regs(task);
-
-#ifdef __TARGET_ARCH_x86
-	return regs->ip;
-#else
-	return regs->pc;
-#endif
-}
-
 static __always_inline u32 place(u32 tid, u32 turn)
 {
 	return (tid + turn) & (account_cnt - 1);
@@ -142,7 +110,7 @@ static __always_inline u32 place(u32 tid, u32 turn)
 static __always_inline struct account_thread *find(u32 tid, u32 *index)
 {
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < ACCOUNT_PROBES; i++) {
+	for (u32 i = 0; i < THREAD_PROBES; i++) {
 		u32 at = place(tid, i);
 		struct account_thread *th = bpf_map_lookup_elem(&accounts, &at);
 
@@ -157,7 +125,7 @@ static __always_inline struct account_thread *find(u32 tid, u32 *index)
 static __always_inline struct account_thread *claim(u32 tid, u32 *index)
 {
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < ACCOUNT_PROBES; i++) {
+	for (u32 i = 0; i < THREAD_PROBES; i++) {
 		u32 at = place(tid, i), old;
 		struct account_thread *th = bpf_map_lookup_elem(&accounts, &at);
 
@@ -165,7 +133,7 @@ static __always_inline struct account_thread *claim(u32 tid, u32 *index)
 			continue;
 		old = READ_ONCE(th->tid);
 		if ((old && old != tid && !READ_ONCE(th->left)) ||
-		    __sync_val_compare_and_swap(&th->tid, old, tid) != old)
+		    !thread_take((void *)th, old, tid))
 			continue;
 		*index = at;
 		return th;
@@ -179,7 +147,7 @@ static __always_inline void look_at(struct task_struct *task, struct account_loo
 	struct task_struct___account *t = (void *)task;
 
 	l->now = sched_clock(t);
-	l->raw.cpu = t->se.sum_exec_runtime;
+	l->raw.cpu = task_cpu_ns(task);
 	l->faults = t->maj_flt;
 	if (bpf_core_field_exists(t->sched_info))
 		l->raw.delay = t->sched_info.run_delay;
@@ -236,7 +204,7 @@ __noinline int account_switch(u32 handle, u32 off)
 	s32 call;
 
 	look_at(task, &l);
-	call = call_of(task, &arg);
+	call = task_call(task, &arg);
 	if (off == ACCOUNT_READY && is_throttled((void *)task))
 		off = ACCOUNT_THROTTLED;
 	if (off == ACCOUNT_CALL && call < 0)
@@ -297,7 +265,7 @@ __noinline int account_tick(u32 handle)
 	barrier_u64(i);
 	i &= ACCOUNT_IPS - 1;
 	th->ip[i].at = bpf_ktime_get_ns();
-	th->ip[i].ip = ip_of(task);
+	th->ip[i].ip = task_ip(task);
 	return 0;
 }
 

@@ -19,8 +19,8 @@
 #endif
 
 #include "bpf/account_state.h"
+#include "bpf/thread_abi.h"
 
-#define ACCOUNT_PROBES 8 /* places where the entry of a thread may be */
 #define ACCOUNT_POINTS 64 /* a power of 2 */
 #define ACCOUNT_IPS 4 /* likewise */
 #define ACCOUNT_GAPS 16 /* in a threshold: the ring reaches back for nearly two */
@@ -34,10 +34,8 @@ struct account_ip {
 };
 
 struct account_thread {
-	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
-	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
+	__u32 tid, nr, left; /* thread_key; the entry of one that has left may be taken */
 	__u32 handle; /* of its process */
-	__u32 left; /* it has ended: the entry may be taken */
 	__u32 seq;
 	__u32 newest; /* index in the ring, and how often it was gone round */
 	__u64 task; /* a kernel address, read with care */

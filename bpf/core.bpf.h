@@ -83,6 +83,8 @@ extern struct events_map events SEC(".maps");
 
 extern struct pass_state pass;
 
+extern const volatile __u64 tick_ns;
+
 /* Depth of the loader's pid namespace, in which it knows threads. */
 extern __u32 pid_level;
 
@@ -114,6 +116,24 @@ static __always_inline void judge_again_at(u64 when)
 {
 	if ((s64)(when - pass.deadline) < 0)
 		pass.deadline = when;
+}
+
+/*
+ * In a pass of the deadline timer: sends RECORD, which begins as a struct event_proc does, and
+ * counts it as AS. False: there is no room, and the next pass is within a tick.
+ */
+static __always_inline bool judge_tell(struct proc *p, struct event_proc *record, u64 len,
+				       enum count as)
+{
+	record->proc = p->handle;
+	record->now_ns = pass.now;
+	if (bpf_ringbuf_output(&events, record, len, 0)) {
+		count(COUNT_EVENTS_FULL);
+		judge_again_at(pass.now + tick_ns);
+		return false;
+	}
+	count(as);
+	return true;
 }
 
 /*

@@ -16,6 +16,8 @@
 #include "bpf/gil.bpf.h"
 
 #include "bpf/gil_abi.h"
+#include "bpf/task.bpf.h"
+#include "bpf/thread.bpf.h"
 #include "bpf/top.bpf.h"
 
 #define FUTEX_NR 202
@@ -25,39 +27,19 @@ struct gils_map gils SEC(".maps");
 
 const volatile __u64 gil_threshold_ns = 200000000;
 
-extern const volatile __u64 tick_ns;
-
 /* The loader can open watchpoints: until the kernel refuses one. */
 __u32 gil_guards; /* __: its type stands in the skeleton */
 
 /* What of these types is read here: the rest of the tree needs neither. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct sched_entity___gil {
-	u64 sum_exec_runtime;
-};
-struct thread_struct___gil {
-	unsigned long fsbase;
-};
 struct task_io_accounting___gil {
 	u64 syscr;
 	u64 syscw;
 };
 struct task_struct___gil {
-	struct sched_entity___gil se;
-	struct thread_struct___gil thread;
 	struct task_io_accounting___gil ioac;
 };
-struct pt_regs___gil {
-	unsigned long di;
-	unsigned long orig_ax;
-	unsigned long sp;
-};
 #pragma clang attribute pop
-
-static __always_inline u64 cpu_time(struct task_struct *task)
-{
-	return ((struct task_struct___gil *)task)->se.sum_exec_runtime;
-}
 
 /* read(2), write(2) and their like, since it began (CONFIG_TASK_XACCT). */
 static __always_inline u64 io_calls(struct task_struct *task)
@@ -67,40 +49,22 @@ static __always_inline u64 io_calls(struct task_struct *task)
 	return bpf_core_field_exists(io->syscr) ? io->syscr + io->syscw : 0;
 }
 
-#ifdef __TARGET_ARCH_x86
-static __always_inline u64 thread_pointer(struct task_struct *task)
-{
-	return ((struct task_struct___gil *)task)->thread.fsbase;
-}
-
 /* The futex on which TASK waits, 0 = it is in another system call, or in none. */
 static __always_inline u64 futex_of(struct task_struct *task)
 {
-	struct pt_regs___gil *regs = (void *)bpf_task_pt_regs(task);
+#ifdef __TARGET_ARCH_x86
+	u64 arg;
 
-	return (s32)regs->orig_ax == FUTEX_NR ? regs->di : 0;
-}
-
-static __always_inline u64 stack_pointer(struct task_struct *task)
-{
-	return ((struct pt_regs___gil *)bpf_task_pt_regs(task))->sp;
-}
+	return task_call(task, &arg) == FUTEX_NR ? arg : 0;
 #else
-static __always_inline u64 thread_pointer(struct task_struct *task)
-{
 	return 0;
-}
-
-static __always_inline u64 futex_of(struct task_struct *task)
-{
-	return 0;
+#endif
 }
 
 static __always_inline u64 stack_pointer(struct task_struct *task)
 {
-	return 0;
+	return ((struct pt_regs___task *)bpf_task_pt_regs(task))->sp;
 }
-#endif
 
 /* What a thread is doing that waits on UADDR, and for which GIL. */
 static __always_inline enum gil_where where_is(struct gil_table *t, u64 uaddr, u64 *gil)
@@ -139,7 +103,7 @@ static __always_inline bool waits_for_world(struct gil_table *t, u64 at, struct 
 		return false;
 	if (bpf_probe_read_user(&id, sizeof(id), (void *)(w.requester + t->thread_id)))
 		return false;
-	return id == thread_pointer(task);
+	return id == task_pthread(task);
 }
 
 static __always_inline u64 world_of(struct gil_table *t, struct task_struct *task)
@@ -164,46 +128,21 @@ static __always_inline void look_for_births(struct gil_table *t)
 		WRITE_ONCE(t->born, n);
 }
 
-/* Where the entry of TID may be: here, and in the GIL_PROBES - 1 places that follow. */
-static __always_inline u64 probe(u32 tid, u64 turn)
-{
-	u64 at = tid + turn;
-
-	barrier_u64(at);
-	return at & (GIL_THREADS - 1);
-}
-
-static __always_inline struct gil_thread *find(struct gil_table *t, u32 tid)
-{
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < GIL_PROBES; i++) {
-		struct gil_thread *th = &t->thread[probe(tid, i)];
-
-		if (READ_ONCE(th->tid) == tid)
-			return th;
-	}
-	return NULL;
-}
-
 static __always_inline struct gil_thread *claim(struct gil_table *t, u32 tid)
 {
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < GIL_PROBES; i++) {
-		struct gil_thread *th = &t->thread[probe(tid, i)];
+	struct gil_thread *th = thread_claim(THREADS_OF(t), tid, false);
 
-		if (READ_ONCE(th->tid) || __sync_val_compare_and_swap(&th->tid, 0, tid))
-			continue;
+	if (th)
 		__sync_fetch_and_add(&t->open, 1);
-		return th;
-	}
-	count(COUNT_GIL_FULL);
-	return NULL;
+	else
+		count(COUNT_GIL_FULL);
+	return th;
 }
 
 static __always_inline void release(struct gil_table *t, struct gil_thread *th)
 {
 	__sync_fetch_and_sub(&t->open, 1);
-	WRITE_ONCE(th->tid, 0);
+	thread_release((void *)th);
 }
 
 /* Reads the GIL's words into L, and who holds it where that matters. A page that is not there is
@@ -225,7 +164,7 @@ static __always_inline void read_gil(struct gil_table *t, u64 gil, struct task_s
 		l->known = 0;
 		return;
 	}
-	l->mine = id == thread_pointer(task);
+	l->mine = id == task_pthread(task);
 }
 
 /* What is over and long enough for a record is left to the timer. */
@@ -257,7 +196,7 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 	u64 before;
 
 	l.now = bpf_ktime_get_ns();
-	l.cpu = cpu_time(task);
+	l.cpu = task_cpu_ns(task);
 	/* it waits for another GIL now: so it has left the one before */
 	if (w->since && gil && gil != w->gil) {
 		l.where = GIL_ELSEWHERE;
@@ -315,7 +254,7 @@ __noinline int gil_switch(u32 proc, u32 voluntary)
 	if (!waits && !READ_ONCE(t->open))
 		return waits;
 	tid = task->pid;
-	th = find(t, tid);
+	th = thread_find(THREADS_OF(t), tid);
 	if (th && READ_ONCE(th->left))
 		return waits;
 	if (!th) {
@@ -348,7 +287,7 @@ __noinline int gil_tick(u32 proc)
 		top_gil_look(proc, GIL_PREEMPTED, 0);
 	if (!READ_ONCE(t->open))
 		return 0;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	/* the scheduler brings the CPU time up to date when it ticks or switches */
 	if (th && th->wait.since)
 		observe_thread(p, t, th, task, 0, GIL_PREEMPTED, GIL_ROUGH);
@@ -364,7 +303,7 @@ __noinline int gil_exit(u32 proc)
 
 	if (!t || !p || !READ_ONCE(t->open))
 		return 0;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	if (!th)
 		return 0;
 	if (th->wait.since)
@@ -391,7 +330,7 @@ int gil_touched(void *ctx)
 	t = index ? bpf_map_lookup_elem(&gils, index) : NULL;
 	if (!p || !t || !READ_ONCE(p->live))
 		return 1;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	if (th && gil_is_guarded(&th->wait))
 		observe_thread(p, t, th, task, 0, GIL_TOUCHES, 0);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -417,7 +356,7 @@ __noinline u64 gil_waits_since(u32 proc, u32 tid)
 
 	if (!t || !READ_ONCE(t->open))
 		return 0;
-	th = find(t, tid);
+	th = thread_find(THREADS_OF(t), tid);
 	return th ? READ_ONCE(th->wait.since) : 0;
 }
 
@@ -449,19 +388,7 @@ __noinline int gil_waiting(u32 proc, u64 gil)
 
 static __always_inline bool tell(struct proc *p, struct event_gil *e)
 {
-	struct event_gil *out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
-
-	if (!out) {
-		count(COUNT_EVENTS_FULL);
-		judge_again_at(pass.now + tick_ns);
-		return false;
-	}
-	e->proc = p->handle;
-	e->now_ns = pass.now;
-	*out = *e;
-	bpf_ringbuf_submit(out, 0);
-	count(COUNT_VERDICTS);
-	return true;
+	return judge_tell(p, (void *)e, sizeof(*e), COUNT_VERDICTS);
 }
 
 /* What is past, then the end of what was raised and is no more. False: no room, try again later. */
@@ -553,7 +480,6 @@ __noinline int gil_judge_thread(u32 proc, u32 index)
 	since = READ_ONCE(w->since);
 	if (!since) {
 		if (READ_ONCE(th->left) && !READ_ONCE(w->past.since)) {
-			th->left = 0;
 			release(t, th);
 		}
 		return 0;

@@ -3,9 +3,8 @@
  * gil_abi.h - the table of GILs and of the threads that wait for them, one for each process, and
  * the record of a wait.
  *
- * The loader writes where the GILs are (`cnt` last), the rest is the programs'. An entry of `wait`
- * belongs to the thread whose id is in it, which alone makes it free again, unless it has ended:
- * then it says so in `left`, and the deadline timer frees it.
+ * The loader writes where the GILs are (`cnt` last), the rest is the programs'. A thread alone
+ * makes its entry (thread_abi.h) free again, unless it has ended: then the deadline timer does.
  */
 #ifndef PERPETUO_GIL_ABI_H
 #define PERPETUO_GIL_ABI_H
@@ -15,12 +14,12 @@
 #endif
 
 #include "bpf/gil_state.h"
+#include "bpf/thread_abi.h"
 
 /* GILs of one process: one, and one for each subinterpreter that has its own */
 #define GIL_MAX 32
 #define GIL_WORLDS (GIL_MAX + 1) /* stop-the-world states: of interpreters, and of the runtime */
 #define GIL_THREADS 64 /* of one process that wait at once: a power of 2 */
-#define GIL_PROBES 8 /* places where the entry of a thread may be */
 
 #define GIL_LOCKED_AT 16 /* gil_words.locked: written by who takes or releases it */
 
@@ -33,12 +32,11 @@
 #define GIL_END 208
 
 struct gil_thread {
-	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
-	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
-	__u32 left; /* it has ended: the timer frees the entry */
+	__u32 tid, nr, left; /* thread_key; the timer frees the entry of one that has left */
 	__u32 stw; /* its wait is for the world to stop, wait.gil a stw_words */
 	struct gil_wait wait;
 };
+THREAD_ASSERT_KEY(gil_thread);
 
 /* struct _stoptheworld_state of free-threaded CPython 3.13 and 3.14. */
 struct stw_words {

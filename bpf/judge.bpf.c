@@ -140,20 +140,6 @@ static __always_inline int read_word(struct segment *seg, u64 i, u64 *word, u64 
 	return -1;
 }
 
-static __always_inline bool tell_slot(struct segment *seg, struct proc *p, struct event_slot *e)
-{
-	struct event_slot *out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
-
-	if (!out) {
-		count(COUNT_EVENTS_FULL);
-		return false;
-	}
-	*out = *e;
-	bpf_ringbuf_submit(out, 0);
-	count(COUNT_VERDICTS);
-	return true;
-}
-
 static __always_inline bool tell_proc(u32 type, struct proc *p, u64 page, u64 generation)
 {
 	struct event_proc *out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
@@ -205,8 +191,6 @@ __noinline int judge_slot(u32 index, u32 slot)
 	now.now += p->clock_off;
 	now.floor = p->start_ns;
 	now.pause = &p->pause;
-	e.proc = p->handle;
-	e.now_ns = pass.now;
 	e.page = seg->page;
 	e.slot = seg->first + i;
 	e.word_now = word;
@@ -226,9 +210,8 @@ __noinline int judge_slot(u32 index, u32 slot)
 		e.flags = p->pause.total != s->pause_base ? EVENT_PAUSED : 0;
 		if (judge_on_cpu(proc))
 			e.flags |= EVENT_ON_CPU;
-		if (!tell_slot(seg, p, &e)) {
+		if (!judge_tell(p, (void *)&e, sizeof(e), COUNT_VERDICTS)) {
 			*s = before;
-			judge_again_at(pass.now + tick_ns);
 			break;
 		}
 	}

@@ -17,6 +17,8 @@
 
 #include "bpf/gil.bpf.h"
 #include "bpf/loop_abi.h"
+#include "bpf/task.bpf.h"
+#include "bpf/thread.bpf.h"
 #include "bpf/top.bpf.h"
 
 struct loops_map {
@@ -30,71 +32,21 @@ struct loops_map loops SEC(".maps");
 
 const volatile __u64 loop_threshold_ns = 200000000; /* the least of any loop */
 extern const volatile __u64 gil_threshold_ns;
-extern const volatile __u64 tick_ns;
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct sched_entity___loop {
-	u64 sum_exec_runtime;
-};
-struct task_struct___loop {
-	struct sched_entity___loop se;
-};
-struct pt_regs___loop {
-	unsigned long di;
-	unsigned long orig_ax;
-};
-#pragma clang attribute pop
 
 /* The descriptor on which TASK waits for events, LOOP_NO_FD = it waits for something else. */
-#ifdef __TARGET_ARCH_x86
 static __always_inline u32 epoll_of(struct task_struct *task)
 {
-	struct pt_regs___loop *regs = (void *)bpf_task_pt_regs(task);
+#ifdef __TARGET_ARCH_x86
+	u64 arg;
 
-	switch ((s32)regs->orig_ax) {
+	switch (task_call(task, &arg)) {
 	case 232: /* epoll_wait */
 	case 281: /* epoll_pwait */
 	case 441: /* epoll_pwait2 */
-		return regs->di;
+		return arg;
 	}
-	return LOOP_NO_FD;
-}
-#else
-static __always_inline u32 epoll_of(struct task_struct *task)
-{
-	return LOOP_NO_FD;
-}
 #endif
-
-/* Where the entry of TID may be: here, and in the LOOP_PROBES - 1 places that follow. */
-static __always_inline u64 probe(u32 tid, u64 turn)
-{
-	u64 at = tid + turn;
-
-	barrier_u64(at);
-	return at & (LOOP_THREADS - 1);
-}
-
-static __always_inline struct loop_thread *find(struct loop_table *t, u32 tid)
-{
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < LOOP_PROBES; i++) {
-		struct loop_thread *th = &t->thread[probe(tid, i)];
-
-		if (READ_ONCE(th->tid) == tid)
-			return th;
-	}
-	return NULL;
-}
-
-/* Takes the entry, which is OLD's (0: nobody's). */
-static __always_inline bool take(struct loop_table *t, struct loop_thread *th, u32 old, u32 tid)
-{
-	if (__sync_val_compare_and_swap(&th->tid, old, tid) != old)
-		return false;
-	if (!old)
-		__sync_fetch_and_add(&t->open, 1);
-	return true;
+	return LOOP_NO_FD;
 }
 
 /* A free entry; with EVICT else one of a thread that runs no loop, and in *WAIT for how long the
@@ -102,19 +54,20 @@ static __always_inline bool take(struct loop_table *t, struct loop_thread *th, u
 static __always_inline struct loop_thread *claim(struct loop_table *t, u32 tid, bool evict,
 						 u64 *wait)
 {
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < LOOP_PROBES; i++) {
-		struct loop_thread *th = &t->thread[probe(tid, i)];
+	struct loop_thread *th = thread_claim(THREADS_OF(t), tid, false);
 
-		if (!READ_ONCE(th->tid) && take(t, th, 0, tid))
-			return th;
+	if (th) {
+		__sync_fetch_and_add(&t->open, 1);
+		return th;
 	}
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; evict && i < LOOP_PROBES; i++) {
-		struct loop_thread *th = &t->thread[probe(tid, i)];
-		u32 old = READ_ONCE(th->tid);
+	for (u64 i = 0; evict && i < THREAD_PROBES; i++) {
+		u32 old;
 
-		if (old && READ_ONCE(th->status) == LOOP_NONE && take(t, th, old, tid)) {
+		th = thread_place(THREADS_OF(t), tid, i);
+		old = READ_ONCE(th->tid);
+		if (old && READ_ONCE(th->status) == LOOP_NONE &&
+		    thread_take((void *)th, old, tid)) {
 			t->evictions++;
 			*wait = LOOP_ASK_MIN_NS
 				<< (t->evictions < LOOP_ASK_DOUBLINGS ? t->evictions
@@ -190,7 +143,7 @@ static __always_inline void observe_thread(struct proc *p, struct loop_thread *t
 	u64 before = s->since, moved = 0, in = 0;
 
 	l.now = bpf_ktime_get_ns();
-	l.cpu = ((struct task_struct___loop *)task)->se.sum_exec_runtime;
+	l.cpu = task_cpu_ns(task);
 	if (bpf_probe_read_user(&l.ver, sizeof(l.ver), (void *)th->addr))
 		count(COUNT_LOOP_FAULT);
 	else
@@ -233,7 +186,7 @@ __noinline int loop_switch(u32 proc, u32 voluntary)
 		fd = epoll_of(task);
 	if (fd == LOOP_NO_FD && !READ_ONCE(t->open))
 		return 0;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	if (!th) {
 		if (fd != LOOP_NO_FD)
 			introduce(t, task, fd);
@@ -259,7 +212,7 @@ __noinline int loop_tick(u32 proc)
 
 	if (!t || !p)
 		return 0;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	if (!th)
 		introduce(t, task, LOOP_NO_FD);
 	else if (READ_ONCE(th->left))
@@ -280,7 +233,7 @@ __noinline int loop_exit(u32 proc)
 
 	if (!t || !p || !READ_ONCE(t->open))
 		return 0;
-	th = find(t, task->pid);
+	th = thread_find(THREADS_OF(t), task->pid);
 	if (!th)
 		return 0;
 	if (READ_ONCE(th->status) == LOOP_RUNS)
@@ -293,22 +246,8 @@ __noinline int loop_exit(u32 proc)
 
 static __always_inline bool tell(struct proc *p, struct event_loop *e)
 {
-	struct event_loop *out = bpf_ringbuf_reserve(&events, sizeof(*out), 0);
-
-	if (!out) {
-		count(COUNT_EVENTS_FULL);
-		judge_again_at(pass.now + tick_ns);
-		return false;
-	}
-	e->proc = p->handle;
-	e->now_ns = pass.now;
-	*out = *e;
-	bpf_ringbuf_submit(out, 0);
-	if (e->type == EVENT_LOOP_ASK)
-		count(COUNT_LOOP_ASKS);
-	else
-		count(COUNT_VERDICTS);
-	return true;
+	return judge_tell(p, (void *)e, sizeof(*e),
+			  e->type == EVENT_LOOP_ASK ? COUNT_LOOP_ASKS : COUNT_VERDICTS);
 }
 
 static __always_inline void ask(struct proc *p, struct loop_thread *th)
@@ -406,7 +345,7 @@ __noinline int loop_judge_thread(u32 proc, u32 index)
 		if (!READ_ONCE(s->past.since)) {
 			WRITE_ONCE(th->status, LOOP_VOID);
 			__sync_fetch_and_sub(&t->open, 1);
-			WRITE_ONCE(th->tid, 0);
+			thread_release((void *)th);
 		}
 		return 0;
 	}

@@ -7,11 +7,11 @@
  * again when they wait on another descriptor, and else after a time that doubles with each asking.
  * The loader looks at their stacks, and answers by `addr`, `fd` and `status`.
  *
- * An entry belongs to the thread whose id is in `tid`. It is taken by setting that from 0, by the
- * thread or (when it attaches) by the loader, filled in, and then given a status: with LOOP_VOID
- * nobody but who took it touches it. The thread itself says in `left` that it has ended, and the
- * deadline timer frees the entry. A thread that runs no loop may lose its entry to another; the
- * more that happens, the longer must who has got one so keep it before the loader is asked.
+ * An entry (thread_abi.h) is taken by the thread or (when it attaches) by the loader, filled in,
+ * and then given a status: with LOOP_VOID nobody but who took it touches it. When the thread has
+ * ended the deadline timer frees the entry. A thread that runs no loop may lose its entry to
+ * another; the more that happens, the longer must who has got one so keep it before the loader is
+ * asked.
  */
 #ifndef PERPETUO_LOOP_ABI_H
 #define PERPETUO_LOOP_ABI_H
@@ -21,9 +21,9 @@
 #endif
 
 #include "bpf/loop_state.h"
+#include "bpf/thread_abi.h"
 
 #define LOOP_THREADS 64 /* of one process: a power of 2 */
-#define LOOP_PROBES 8 /* places where the entry of a thread may be */
 #define LOOP_NO_FD (~0U)
 #define LOOP_ASK_MIN_NS 50000000ULL /* between two askings */
 #define LOOP_ASK_MAX_NS 600000000000ULL
@@ -36,10 +36,8 @@ enum loop_status {
 };
 
 struct loop_thread {
-	__u32 tid; /* in the root pid namespace, 0 = the entry is free */
-	__u32 nr; /* the same thread in the loader's pid namespace, 0 = not in it */
+	__u32 tid, nr, left; /* thread_key; the timer frees the entry of one that has left */
 	__u32 status; /* enum loop_status */
-	__u32 left; /* it has ended: the timer frees the entry */
 	__u64 addr; /* of context_ver in the target */
 	__u32 fd; /* on which the loop waits, LOOP_NO_FD = not known yet: on any */
 	__u32 asked_fd; /* on which it waited when the loader was asked */
@@ -50,6 +48,7 @@ struct loop_thread {
 	__u64 gap_ns; /* between the last asking and that */
 	struct loop_step step;
 };
+THREAD_ASSERT_KEY(loop_thread);
 
 struct loop_table {
 	__u32 open; /* entries of `thread` in use */

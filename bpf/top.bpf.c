@@ -10,6 +10,8 @@
 
 #include "bpf/gil.bpf.h"
 #include "bpf/gil_abi.h"
+#include "bpf/task.bpf.h"
+#include "bpf/thread.bpf.h"
 #include "bpf/top_abi.h"
 
 struct tops_map {
@@ -23,78 +25,30 @@ struct tops_map tops SEC(".maps");
 
 const volatile __u32 top_enabled = 0;
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct sched_entity___top {
-	u64 sum_exec_runtime;
-};
-struct thread_struct___top {
-	unsigned long fsbase;
-};
-struct task_struct___top {
-	struct sched_entity___top se;
-	struct thread_struct___top thread;
-};
-#pragma clang attribute pop
-
-#ifdef __TARGET_ARCH_x86
-static __always_inline u64 thread_pointer(struct task_struct *task)
-{
-	return ((struct task_struct___top *)task)->thread.fsbase;
-}
-#else
-static __always_inline u64 thread_pointer(struct task_struct *task)
-{
-	return 0;
-}
-#endif
-
-/* Where the entry of TID may be: here, and in the TOP_PROBES - 1 places that follow. */
-static __always_inline u64 probe(u32 tid, u64 turn)
-{
-	u64 at = tid + turn;
-
-	barrier_u64(at);
-	return at & (TOP_THREADS - 1);
-}
-
 static __always_inline struct top_thread *find(struct top_table *t, u32 tid)
 {
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < TOP_PROBES; i++) {
-		struct top_thread *th = &t->thread[probe(tid, i)];
+	struct top_thread *th = thread_find(THREADS_OF(t), tid);
 
-		if (READ_ONCE(th->tid) == tid && !READ_ONCE(th->left))
-			return th;
-	}
-	return NULL;
+	return th && !READ_ONCE(th->left) ? th : NULL;
 }
 
-/* A free entry, or that of a thread that has ended. */
 static __always_inline struct top_thread *claim(struct top_table *t, struct task_struct *task)
 {
-	u32 tid = task->pid;
+	struct top_thread *th = thread_claim(THREADS_OF(t), task->pid, true);
 
-#pragma clang loop unroll(disable)
-	for (u64 i = 0; i < TOP_PROBES; i++) {
-		struct top_thread *th = &t->thread[probe(tid, i)];
-		u32 old = READ_ONCE(th->tid);
-
-		if (old && !READ_ONCE(th->left))
-			continue;
-		if (__sync_val_compare_and_swap(&th->tid, old, tid) != old)
-			continue;
-		th->nr = thread_nr(task);
-		__builtin_memset(&th->gil, 0, sizeof(th->gil));
-		th->loop.moved = 0;
-		th->loop.worst_ns = 0;
-#pragma clang loop unroll(disable)
-		for (u64 k = 0; k < TOP_BUCKETS; k++)
-			th->loop.bucket[k] = 0;
-		WRITE_ONCE(th->left, 0);
-		return th;
+	if (!th) {
+		count(COUNT_TOP_FULL);
+		return NULL;
 	}
-	count(COUNT_TOP_FULL);
-	return NULL;
+	th->nr = thread_nr(task);
+	__builtin_memset(&th->gil, 0, sizeof(th->gil));
+	th->loop.moved = 0;
+	th->loop.worst_ns = 0;
+#pragma clang loop unroll(disable)
+	for (u64 k = 0; k < TOP_BUCKETS; k++)
+		th->loop.bucket[k] = 0;
+	WRITE_ONCE(th->left, 0);
+	return th;
 }
 
 static __always_inline struct top_thread *entry(u32 proc, struct task_struct *task)
@@ -127,7 +81,7 @@ static __always_inline u32 whose(struct gil_table *t, struct task_struct *task, 
 			*switches = w.switches;
 		if (!w.holder ||
 		    bpf_probe_read_user(&id, sizeof(id), (void *)(w.holder + t->thread_id)) ||
-		    id != thread_pointer(task))
+		    id != task_pthread(task))
 			continue;
 		*switches = w.switches;
 		return w.locked == 1 ? TOP_LAST | TOP_HOLDS : TOP_LAST;
@@ -160,7 +114,7 @@ __noinline int top_gil_look(u32 proc, u32 where, u32 leaves)
 	if (!th)
 		return 0;
 	l.now = bpf_ktime_get_ns();
-	l.cpu = ((struct task_struct___top *)task)->se.sum_exec_runtime;
+	l.cpu = task_cpu_ns(task);
 	top_observe(&th->gil, &l);
 	return 0;
 }

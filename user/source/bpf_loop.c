@@ -69,7 +69,7 @@ static int claim(struct source *s, struct loop_table *t, pid_t tid, struct loop_
 {
 	if (s->skel->bss->pid_level)
 		return -ENOENT;
-	for (uint32_t i = 0; i < LOOP_PROBES; i++) {
+	for (uint32_t i = 0; i < THREAD_PROBES; i++) {
 		struct loop_thread *th = &t->thread[((uint32_t)tid + i) % LOOP_THREADS];
 		uint32_t nobody = 0;
 
