@@ -226,32 +226,33 @@ static void endless(void)
 	free(frames);
 }
 
-static long allocations_left;
-
-static void *scarce_malloc(size_t len)
+static void write_each(struct strbuf *out)
 {
-	return allocations_left-- > 0 ? malloc(len) : NULL;
+	sink_json.stall(out, &plain, &sample_detected);
+	sink_json.info(out, &plain, &sample_info);
+	sink_json.summary(out, &plain, &sample_summary);
+	sink_json.dump(out, &plain, &sample_dump);
 }
 
-/* Each allocation fails once: the record is marked as failed, nothing is freed twice. */
+/* Memory ends at each byte once: the record is marked as failed, never half of one. */
 static void no_memory(void)
 {
 	struct strbuf out = STRBUF_INIT;
-	bool marked = true;
-	long n = 0;
+	bool marked;
+	size_t len;
 
-	json_set_alloc_funcs(scarce_malloc, free);
-	do {
-		strbuf_reset(&out);
-		allocations_left = n++;
-		sink_json.stall(&out, &plain, &sample_detected);
-		sink_json.info(&out, &plain, &sample_info);
-		sink_json.summary(&out, &plain, &sample_summary);
-		sink_json.dump(&out, &plain, &sample_dump);
-		marked = marked && (allocations_left >= 0 || !strbuf_str(&out));
-	} while (allocations_left < 0 && n < 10000);
-	json_set_alloc_funcs(malloc, free);
-	ok(marked && n > 50 && n < 10000, "records without memory (%ld times) are failed ones", n);
+	write_each(&out);
+	len = out.len;
+	strbuf_free(&out);
+	out = (struct strbuf){ .data = malloc(STRBUF_MAX), .cap = STRBUF_MAX };
+	marked = out.data && len > 1000;
+	for (size_t room = 1; marked && room <= len + 1; room++) {
+		out.failed = false;
+		out.len = STRBUF_MAX - room;
+		write_each(&out);
+		marked = out.failed == (room <= len);
+	}
+	ok(marked, "records without memory (%zu times) are failed ones", len);
 	strbuf_free(&out);
 }
 

@@ -28,226 +28,190 @@
  *
  * `stall.threads` runs parallel to relevant_traces, then other_traces. Frames run from the root to
  * the innermost one, as in perpetuo's.
- *
- * A value that could not be made (memory) is NULL; jansson lets that spoil all that holds it, so
- * that only the whole is tested.
  */
 #include "sink/sink.h"
 
 #include <inttypes.h>
-#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "sink/format.h"
 
-/* Valid UTF-8 without control characters, whoever has looked at it before. */
-static json_t *text(const char *s)
+/* Not known is null. */
+static void known_text(struct json *j, const char *key, const char *s)
 {
-	struct strbuf clean = STRBUF_INIT;
-	json_t *value = NULL;
-
-	text_sanitize(&clean, s, strlen(s));
-	if (strbuf_str(&clean))
-		value = json_stringn_nocheck(clean.data ? clean.data : "", clean.len);
-	strbuf_free(&clean);
-	return value;
-}
-
-static json_t *count(uint64_t n)
-{
-	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+	if (s && *s)
+		json__text(j, key, s);
+	else
+		json__null(j, key);
 }
 
 /* Unknown is null: 0 is a number like any other. */
-static json_t *known_tid(pid_t tid)
+static void known_tid(struct json *j, const char *key, pid_t tid)
 {
-	return tid ? json_integer(tid) : json_null();
+	if (tid)
+		json__int(j, key, tid);
+	else
+		json__null(j, key);
 }
 
-/* Milliseconds with a resolution of a microsecond */
-static json_t *millis(uint64_t ns)
+/* 0 is unknown; what is known counts from BASE on. */
+static void known(struct json *j, const char *key, int n, int base)
 {
-	return json_real((double)(ns / NSEC_PER_USEC) / 1e3);
+	if (n > 0)
+		json__int(j, key, n - base);
+	else
+		json__null(j, key);
 }
 
-static json_t *rfc3339(uint64_t wall_ns)
+static void known_futex(struct json *j, const char *key, uint64_t futex)
+{
+	char text[20];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, futex);
+	known_text(j, key, futex ? text : NULL);
+}
+
+/* The file that system call CALL is about. */
+static void known_fd(struct json *j, const char *key, const char *call, int fd)
+{
+	if (call && *call && fd >= 0)
+		json__int(j, key, fd);
+	else
+		json__null(j, key);
+}
+
+static void rfc3339(struct json *j, const char *key, uint64_t wall_ns)
 {
 	char s[CLOCK_RFC3339_LEN];
 
 	clock_rfc3339(wall_ns, s);
-	return json_string(s);
+	json__text(j, key, s);
 }
 
-static json_t *pid_text(pid_t pid)
+static void pid_text(struct json *j, const char *key, pid_t pid)
 {
-	return json_sprintf("%d", pid);
+	char s[16];
+
+	snprintf(s, sizeof(s), "%d", (int)pid);
+	json__text(j, key, s);
 }
 
-/* Appends VALUE (taken over) to ARRAY; frees ARRAY and returns NULL when one of them is NULL. */
-static json_t *append(json_t *array, json_t *value)
+static void cmdline(struct json *j, const char *const *arg, size_t n)
 {
-	if (array && !json_array_append_new(array, value))
-		return array;
-	if (!array)
-		json_decref(value);
-	json_decref(array);
-	return NULL;
-}
-
-static json_t *cmdline(const char *const *arg, size_t n)
-{
-	json_t *out = json_array();
-
-	for (size_t i = 0; i < n && out; i++)
-		out = append(out, text(arg[i]));
-	return out;
+	json__open(j, "cmdline", '[');
+	for (size_t i = 0; i < n; i++)
+		json__text(j, NULL, arg[i]);
+	json__close(j, ']');
 }
 
 /* null: they were not read, or nobody wants them. The value of one that is not bound is null. */
-static json_t *locals(const struct sink_style *style, const struct report_frame *f)
+static void locals(struct json *j, const struct sink_style *style, const struct report_frame *f)
 {
 	const struct report_local *local = f->local;
-	json_t *out;
 
-	if (!local || !style->locals)
-		return json_null();
-	out = json_array();
-	for (size_t i = 0; i < f->nlocals && out; i++)
-		out = append(out, json_pack("{s:o, s:o}", "name", text(local[i].name), "value",
-					    local[i].value ? text(local[i].value) : json_null()));
-	return out;
-}
-
-/* Not known is null. */
-static json_t *known_text(const char *s)
-{
-	return s && *s ? text(s) : json_null();
-}
-
-/* 0 is unknown; what is known counts from BASE on. */
-static json_t *known(int n, int base)
-{
-	return n > 0 ? json_integer(n - base) : json_null();
-}
-
-static json_t *frame(const struct sink_style *style, const struct report_frame *f)
-{
-	json_t *out = json_pack("{s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "name", text(f->name),
-				"filename", text(f->file), "line", f->line > 0 ? f->line : 0,
-				"end_line", known(f->end_line, 0), "column", known(f->column, 1),
-				"end_column", known(f->end_column, 1), "source",
-				known_text(f->source), "locals", locals(style, f));
-
-	if (out && style->locals && f->locals_cut &&
-	    json_object_set_new(out, "locals_cut", count(f->locals_cut))) {
-		json_decref(out);
-		return NULL;
+	if (!local || !style->locals) {
+		json__null(j, "locals");
+		return;
 	}
-	return out;
+	json__open(j, "locals", '[');
+	for (size_t i = 0; i < f->nlocals; i++) {
+		json__open(j, NULL, '{');
+		json__text(j, "name", local[i].name);
+		if (local[i].value)
+			json__text(j, "value", local[i].value);
+		else
+			json__null(j, "value");
+		json__close(j, '}');
+	}
+	json__close(j, ']');
+}
+
+static void frame(struct json *j, const struct sink_style *style, const struct report_frame *f)
+{
+	json__open(j, NULL, '{');
+	json__text(j, "name", f->name);
+	json__text(j, "filename", f->file);
+	json__int(j, "line", f->line > 0 ? f->line : 0);
+	known(j, "end_line", f->end_line, 0);
+	known(j, "column", f->column, 1);
+	known(j, "end_column", f->end_column, 1);
+	known_text(j, "source", f->source);
+	locals(j, style, f);
+	if (style->locals && f->locals_cut)
+		json__count(j, "locals_cut", f->locals_cut);
+	json__close(j, '}');
 }
 
 /* The SHOWN innermost frames of T, from the root on. */
-static json_t *frames(const struct sink_style *style, const struct report_thread *t, size_t shown)
+static void frames(struct json *j, const char *key, const struct sink_style *style,
+		   const struct report_thread *t, size_t shown)
 {
-	json_t *out = json_array();
-
-	for (size_t i = shown; i-- > 0 && out;)
-		out = append(out, frame(style, &t->frame[i]));
-	return out;
+	json__open(j, key, '[');
+	for (size_t i = shown; i-- > 0;)
+		frame(j, style, &t->frame[i]);
+	json__close(j, ']');
 }
 
 /* What is known of a thread beside its frames, of which SHOWN are told. */
-static json_t *thread(const struct report_thread *t, size_t shown)
+static void thread(struct json *j, const struct report_thread *t, size_t shown)
 {
-	bool call = t->call && *t->call;
-
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:o}",
-		"name", text(t->name), "tid", known_tid(t->tid), "ident", count(t->ident), "state",
-		text(t->state), "uninterruptible", t->uninterruptible, "syscall",
-		known_text(t->call), "fd", call && t->fd >= 0 ? json_integer(t->fd) : json_null(),
-		"file", known_text(t->about), "futex",
-		t->futex ? json_sprintf("0x%" PRIx64, t->futex) : json_null(), "holds_gil",
-		t->holds_gil, "waits_gil", t->waits_gil, "exact", t->exact, "note", text(t->note),
-		"cut", count(t->cut + (t->nframes - shown)), "cut_at",
-		count(format_cut_at(t, shown)), "task", known_text(t->task));
+	json__text(j, "name", t->name);
+	known_tid(j, "tid", t->tid);
+	json__count(j, "ident", t->ident);
+	json__text(j, "state", t->state);
+	json__bool(j, "uninterruptible", t->uninterruptible);
+	known_text(j, "syscall", t->call);
+	known_fd(j, "fd", t->call, t->fd);
+	known_text(j, "file", t->about);
+	known_futex(j, "futex", t->futex);
+	json__bool(j, "holds_gil", t->holds_gil);
+	json__bool(j, "waits_gil", t->waits_gil);
+	json__bool(j, "exact", t->exact);
+	json__text(j, "note", t->note);
+	json__count(j, "cut", t->cut + (t->nframes - shown));
+	json__count(j, "cut_at", format_cut_at(t, shown));
+	known_text(j, "task", t->task);
 }
 
-static json_t *task(const struct sink_style *style, const struct report_task *t, size_t *budget)
+static void task(struct json *j, const struct sink_style *style, const struct report_task *t,
+		 size_t *budget)
 {
 	const struct report_thread chain = { .frame = t->frame, .nframes = t->nframes };
 	size_t shown = format_task_frames(t, budget);
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "name", text(t->name), "library", text(t->library), "state",
-			 text(t->state), "count", count(t->count), "current", t->current, "exact",
-			 t->exact, "parent",
-			 t->parent == REPORT_NO_INDEX ? json_null() : count(t->parent), "thread",
-			 known_text(t->thread), "tid", known_tid(t->tid), "waits_for",
-			 known_text(t->waits_for), "note", text(t->note), "cut",
-			 count(t->nframes - shown), "frames", frames(style, &chain, shown));
+	json__open(j, NULL, '{');
+	json__text(j, "name", t->name);
+	json__text(j, "library", t->library);
+	json__text(j, "state", t->state);
+	json__count(j, "count", t->count);
+	json__bool(j, "current", t->current);
+	json__bool(j, "exact", t->exact);
+	if (t->parent == REPORT_NO_INDEX)
+		json__null(j, "parent");
+	else
+		json__count(j, "parent", t->parent);
+	known_text(j, "thread", t->thread);
+	known_tid(j, "tid", t->tid);
+	known_text(j, "waits_for", t->waits_for);
+	json__text(j, "note", t->note);
+	json__count(j, "cut", t->nframes - shown);
+	frames(j, "frames", style, &chain, shown);
+	json__close(j, '}');
 }
 
 /* BUDGET: bytes of frames (format.h). */
-static json_t *tasks(const struct sink_style *style, const struct report_tasks *r, size_t budget)
+static void tasks(struct json *j, const struct sink_style *style, const struct report_tasks *r,
+		  size_t budget)
 {
-	json_t *out = json_array();
-
-	for (size_t i = 0; i < r->cnt && out; i++)
-		out = append(out, task(style, &r->list[i], &budget));
-	return out;
-}
-
-static json_t *tasks_note(const struct report_tasks *r)
-{
-	return text(r->note ? r->note : "");
-}
-
-struct traces {
-	json_t *relevant;
-	json_t *other;
-	json_t *threads;
-};
-
-static void add_traces(struct traces *out, const struct sink_style *style,
-		       const struct report_stall *r, bool responsible, size_t *budget)
-{
-	json_t **traces = responsible ? &out->relevant : &out->other;
-	const struct report_thread *t;
-	json_t *about;
-	size_t shown;
-
-	for (size_t i = 0; i < r->nthreads; i++) {
-		t = &r->thread_list[i];
-		if (t->responsible != responsible)
-			continue;
-		shown = format_frames(t, budget);
-		about = thread(t, shown);
-		if (about &&
-		    (json_object_set_new(about, "responsible", json_boolean(responsible)) ||
-		     json_object_set_new(about, "same", json_boolean(t->same)))) {
-			json_decref(about);
-			about = NULL;
-		}
-		*traces = append(*traces, frames(style, t, shown));
-		out->threads = append(out->threads, about);
-	}
-}
-
-static struct traces make_traces(const struct sink_style *style, const struct report_stall *r)
-{
-	struct traces out = {
-		.relevant = json_array(),
-		.other = json_array(),
-		.threads = json_array(),
-	};
-	size_t budget = FORMAT_MAX_FRAME_BYTES;
-
-	add_traces(&out, style, r, true, &budget);
-	add_traces(&out, style, r, false, &budget);
-	return out;
+	json__open(j, "tasks", '[');
+	for (size_t i = 0; i < r->cnt; i++)
+		task(j, style, &r->list[i], &budget);
+	json__close(j, ']');
+	json__count(j, "tasks_found", r->found);
+	json__text(j, "tasks_note", r->note ? r->note : "");
 }
 
 static const char *event_name(enum report_event event)
@@ -262,105 +226,170 @@ static const char *event_name(enum report_event event)
 }
 
 /* The task that the responsible thread runs: it is the one that does not let the others go on. */
-static json_t *stalled_task(const struct report_stall *r)
+static const char *stalled_task(const struct report_stall *r)
 {
 	const struct report_thread *t = r->thread_list;
 
-	return known_text(r->nthreads && t->responsible ? t->task : NULL);
+	return r->nthreads && t->responsible ? t->task : NULL;
 }
 
-static json_t *gil(const struct report_stall *r)
+static void gil(struct json *j, const struct report_stall *r)
 {
 	const struct report_gil *g = r->gil;
 
-	if (!g)
-		return json_null();
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", g->kind, "switches",
-			 count(g->switches), "drops", count(g->drops), "held_ms",
-			 millis(g->held_ns), "waiting", count(g->waiting), "outcome",
-			 r->event == REPORT_ENDED ? known_text(g->outcome) : json_null());
+	if (!g) {
+		json__null(j, "gil");
+		return;
+	}
+	json__open(j, "gil", '{');
+	json__text(j, "kind", g->kind);
+	json__count(j, "switches", g->switches);
+	json__count(j, "drops", g->drops);
+	json__millis(j, "held_ms", g->held_ns);
+	json__count(j, "waiting", g->waiting);
+	known_text(j, "outcome", r->event == REPORT_ENDED ? g->outcome : NULL);
+	json__close(j, '}');
 }
 
 /* What was not measured is null. */
-static json_t *measured(const struct report_why *w, uint64_t ns)
+static void measured(struct json *j, const char *key, const struct report_why *w, uint64_t ns)
 {
-	return w->measured ? millis(ns) : json_null();
+	if (w->measured)
+		json__millis(j, key, ns);
+	else
+		json__null(j, key);
 }
 
-static json_t *why(const struct report_why *w)
+static void why(struct json *j, const struct report_why *w)
 {
-	bool call;
-
-	if (!w)
-		return json_null();
-	call = *w->call;
-	return json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-		" s:b, s:o}",
-		"kind", w->kind, "on_cpu_ms", measured(w, w->on_cpu_ns), "run_queue_ms",
-		measured(w, w->run_queue_ns), "throttled_ms", measured(w, w->throttled_ns),
-		"blocked_ms", measured(w, w->blocked_ns), "stopped_ms", measured(w, w->stopped_ns),
-		"gil_wait_ms", measured(w, w->gil_wait_ns), "page_fault_ms",
-		measured(w, w->page_fault_ns), "major_faults",
-		w->measured ? count(w->major_faults) : json_null(), "syscall", known_text(w->call),
-		"fd", call && w->fd >= 0 ? json_integer(w->fd) : json_null(), "file",
-		known_text(w->about), "futex",
-		w->futex ? json_sprintf("0x%" PRIx64, w->futex) : json_null(), "library",
-		known_text(w->library), "gil_holder_tid", known_tid(w->gil_holder),
-		"lock_holder_tid", known_tid(w->lock_holder), "gc", w->gc, "verdict",
-		text(w->verdict));
+	if (!w) {
+		json__null(j, "why");
+		return;
+	}
+	json__open(j, "why", '{');
+	json__text(j, "kind", w->kind);
+	measured(j, "on_cpu_ms", w, w->on_cpu_ns);
+	measured(j, "run_queue_ms", w, w->run_queue_ns);
+	measured(j, "throttled_ms", w, w->throttled_ns);
+	measured(j, "blocked_ms", w, w->blocked_ns);
+	measured(j, "stopped_ms", w, w->stopped_ns);
+	measured(j, "gil_wait_ms", w, w->gil_wait_ns);
+	measured(j, "page_fault_ms", w, w->page_fault_ns);
+	if (w->measured)
+		json__count(j, "major_faults", w->major_faults);
+	else
+		json__null(j, "major_faults");
+	known_text(j, "syscall", w->call);
+	known_fd(j, "fd", w->call, w->fd);
+	known_text(j, "file", w->about);
+	known_futex(j, "futex", w->futex);
+	known_text(j, "library", w->library);
+	known_tid(j, "gil_holder_tid", w->gil_holder);
+	known_tid(j, "lock_holder_tid", w->lock_holder);
+	json__bool(j, "gc", w->gc);
+	json__text(j, "verdict", w->verdict);
+	json__close(j, '}');
 }
 
-/* THREADS is taken over. */
-static json_t *stall(const struct sink_style *style, const struct report_stall *r, json_t *threads)
+/* The responsible ones first. */
+static void threads(struct json *j, const struct report_stall *r)
 {
-	return json_pack("{s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:b, s:o,"
-			 " s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "id", text(r->id), "event", event_name(r->event), "source",
-			 text(r->source), "pid", (int)r->pid, "tid", known_tid(r->tid), "thread",
-			 *r->thread ? text(r->thread) : json_null(), "start_time",
-			 rfc3339(format_start_wall_ns(r)), "start_monotonic_ns", count(r->start_ns),
-			 "reported_monotonic_ns", count(r->reported_ns), "duration_ms",
-			 millis(r->duration_ns), "start_exact", r->start_exact, "end_exact",
-			 r->event == REPORT_ENDED && r->end_exact, "stack_consistent",
-			 r->stacks_consistent, "suppressed", count(r->suppressed), "untold",
-			 count(r->untold), "note", text(r->note), "why", why(r->why), "task",
-			 stalled_task(r), "gil", gil(r), "threads", threads, "tasks",
-			 tasks(style, &r->tasks, FORMAT_MAX_TASK_BYTES), "tasks_found",
-			 count(r->tasks.found), "tasks_note", tasks_note(&r->tasks));
+	size_t budget = FORMAT_MAX_FRAME_BYTES;
+
+	json__open(j, "threads", '[');
+	for (int turn = 0; turn < 2; turn++) {
+		for (size_t i = 0; i < r->nthreads; i++) {
+			const struct report_thread *t = &r->thread_list[i];
+
+			if (t->responsible != (turn == 0))
+				continue;
+			json__open(j, NULL, '{');
+			thread(j, t, format_frames(t, &budget));
+			json__bool(j, "responsible", t->responsible);
+			json__bool(j, "same", t->same);
+			json__close(j, '}');
+		}
+	}
+	json__close(j, ']');
 }
 
-static int add_bytes(const char *data, size_t len, void *ctx)
+/* The stacks, in the order of threads() and cut as it says. */
+static void traces(struct json *j, const struct sink_style *style, const struct report_stall *r)
 {
-	struct strbuf *out = ctx;
+	size_t budget = FORMAT_MAX_FRAME_BYTES;
 
-	strbuf_add(out, data, len);
-	return out->failed ? -1 : 0;
+	for (int turn = 0; turn < 2; turn++) {
+		json__open(j, turn == 0 ? "relevant_traces" : "other_traces", '[');
+		for (size_t i = 0; i < r->nthreads; i++) {
+			const struct report_thread *t = &r->thread_list[i];
+
+			if (t->responsible == (turn == 0))
+				frames(j, NULL, style, t, format_frames(t, &budget));
+		}
+		json__close(j, ']');
+	}
 }
 
-/* Takes ROOT over. 15 digits: 201.4 is not told as 201.40000000000001. */
-static void add_line(struct strbuf *out, json_t *root)
+static void stall(struct json *j, const struct sink_style *style, const struct report_stall *r)
 {
-	if (!root ||
-	    json_dump_callback(root, add_bytes, out, JSON_COMPACT | JSON_REAL_PRECISION(15)))
-		out->failed = true;
-	strbuf_addc(out, '\n');
-	json_decref(root);
+	json__open(j, "stall", '{');
+	json__text(j, "id", r->id);
+	json__text(j, "event", event_name(r->event));
+	json__text(j, "source", r->source);
+	json__int(j, "pid", r->pid);
+	known_tid(j, "tid", r->tid);
+	known_text(j, "thread", r->thread);
+	rfc3339(j, "start_time", format_start_wall_ns(r));
+	json__count(j, "start_monotonic_ns", r->start_ns);
+	json__count(j, "reported_monotonic_ns", r->reported_ns);
+	json__millis(j, "duration_ms", r->duration_ns);
+	json__bool(j, "start_exact", r->start_exact);
+	json__bool(j, "end_exact", r->event == REPORT_ENDED && r->end_exact);
+	json__bool(j, "stack_consistent", r->stacks_consistent);
+	json__count(j, "suppressed", r->suppressed);
+	json__count(j, "untold", r->untold);
+	json__text(j, "note", r->note);
+	why(j, r->why);
+	known_text(j, "task", stalled_task(r));
+	gil(j, r);
+	threads(j, r);
+	tasks(j, style, &r->tasks, FORMAT_MAX_TASK_BYTES);
+	json__close(j, '}');
+}
+
+/* The three keys with which every record begins. */
+static void begin(struct json *j, uint64_t wall_ns, const char *severity, const char *message)
+{
+	json__open(j, NULL, '{');
+	rfc3339(j, "time", wall_ns);
+	json__text(j, "severity", severity);
+	json__text(j, "message", message);
+}
+
+static void end(struct json *j)
+{
+	json__close(j, '}');
+	strbuf_addc(j->out, '\n');
 }
 
 static void json_stall(struct strbuf *out, const struct sink_style *style,
 		       const struct report_stall *r)
 {
-	struct traces traces = make_traces(style, r);
+	struct json j = { .out = out };
 
-	add_line(out,
-		 json_pack("{s:o, s:s, s:s, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:b}}",
-			   "time", rfc3339(r->wall_ns), "severity", "WARNING", "message",
-			   format_message(r->event), "additional_info", "name", text(r->name),
-			   "pid", pid_text(r->pid), "stall", stall(style, r, traces.threads),
-			   "stall_details", "length_ms", millis(r->duration_ns), "relevant_traces",
-			   traces.relevant, "other_traces", traces.other, "cmdline",
-			   cmdline(r->cmdline, r->ncmdline), "rate_limited", r->rate_limited));
+	begin(&j, r->wall_ns, "WARNING", format_message(r->event));
+	json__open(&j, "additional_info", '{');
+	json__text(&j, "name", r->name);
+	pid_text(&j, "pid", r->pid);
+	json__close(&j, '}');
+	stall(&j, style, r);
+	json__open(&j, "stall_details", '{');
+	json__millis(&j, "length_ms", r->duration_ns);
+	traces(&j, style, r);
+	cmdline(&j, r->cmdline, r->ncmdline);
+	json__bool(&j, "rate_limited", r->rate_limited);
+	json__close(&j, '}');
+	end(&j);
 }
 
 /* {"time":"...","severity":"INFO","message":"Process 1234 has exited",
@@ -373,12 +402,31 @@ static void json_info(struct strbuf *out, const struct sink_style *style,
 		[REPORT_WARNING] = "WARNING",
 		[REPORT_ERROR] = "ERROR",
 	};
-	json_t *about = r->pid ? json_pack("{s:o}", "pid", pid_text(r->pid)) : json_object();
+	struct json j = { .out = out };
 
 	(void)style;
-	add_line(out, json_pack("{s:o, s:s, s:o, s:o}", "time", rfc3339(r->wall_ns), "severity",
-				severity[r->severity], "message", text(r->message),
-				"additional_info", about));
+	begin(&j, r->wall_ns, severity[r->severity], r->message);
+	json__open(&j, "additional_info", '{');
+	if (r->pid)
+		pid_text(&j, "pid", r->pid);
+	json__close(&j, '}');
+	end(&j);
+}
+
+static void tracker(struct json *j, const struct report_tracker *t)
+{
+	json__open(j, NULL, '{');
+	known_text(j, "source", t->source);
+	json__text(j, "name", t->name);
+	json__count(j, "stalls", t->cnt);
+	json__count(j, "open", t->open);
+	json__millis(j, "total_ms", t->total_ns);
+	json__millis(j, "worst_ms", t->worst_ns);
+	json__millis(j, "p50_ms", t->p50_ns);
+	json__millis(j, "p99_ms", t->p99_ns);
+	json__count(j, "untold", t->untold);
+	json__count(j, "allowed", t->allowed);
+	json__close(j, '}');
 }
 
 /* {"time":"...","severity":"INFO","message":"Summary","additional_info":{},
@@ -388,67 +436,68 @@ static void json_info(struct strbuf *out, const struct sink_style *style,
 static void json_summary(struct strbuf *out, const struct sink_style *style,
 			 const struct report_summary *r)
 {
-	json_t *trackers = json_array();
+	struct json j = { .out = out };
 
 	(void)style;
-	for (size_t i = 0; i < r->ntrackers && trackers; i++) {
-		const struct report_tracker *t = &r->tracker_list[i];
-
-		trackers = append(trackers,
-				  json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-					    "source", known_text(t->source), "name", text(t->name),
-					    "stalls", count(t->cnt), "open", count(t->open),
-					    "total_ms", millis(t->total_ns), "worst_ms",
-					    millis(t->worst_ns), "p50_ms", millis(t->p50_ns),
-					    "p99_ms", millis(t->p99_ns), "untold", count(t->untold),
-					    "allowed", count(t->allowed)));
-	}
-	add_line(out, json_pack("{s:o, s:s, s:s, s:{}, s:{s:o, s:o}}", "time", rfc3339(r->wall_ns),
-				"severity", "INFO", "message", "Summary", "additional_info",
-				"summary", "stalls", count(r->stalls), "trackers", trackers));
+	begin(&j, r->wall_ns, "INFO", "Summary");
+	json__open(&j, "additional_info", '{');
+	json__close(&j, '}');
+	json__open(&j, "summary", '{');
+	json__count(&j, "stalls", r->stalls);
+	json__open(&j, "trackers", '[');
+	for (size_t i = 0; i < r->ntrackers; i++)
+		tracker(&j, &r->tracker_list[i]);
+	json__close(&j, ']');
+	json__close(&j, '}');
+	end(&j);
 }
 
-static json_t *dump_threads(const struct sink_style *style, const struct report_dump *r)
+static void dump_threads(struct json *j, const struct sink_style *style,
+			 const struct report_dump *r)
 {
-	size_t budget = FORMAT_MAX_FRAME_BYTES;
-	json_t *out = json_array();
-	json_t *one;
-	size_t shown;
+	size_t budget = FORMAT_MAX_FRAME_BYTES, shown;
 
-	for (size_t i = 0; i < r->nthreads && out; i++) {
+	json__open(j, "threads", '[');
+	for (size_t i = 0; i < r->nthreads; i++) {
 		shown = format_frames(&r->thread_list[i], &budget);
-		one = thread(&r->thread_list[i], shown);
-		if (one &&
-		    json_object_set_new(one, "frames", frames(style, &r->thread_list[i], shown))) {
-			json_decref(one);
-			one = NULL;
-		}
-		out = append(out, one);
+		json__open(j, NULL, '{');
+		thread(j, &r->thread_list[i], shown);
+		frames(j, "frames", style, &r->thread_list[i], shown);
+		json__close(j, '}');
 	}
-	return out;
+	json__close(j, ']');
+	json__count(j, "other_threads", r->others);
 }
 
-static json_t *greenlet(const struct sink_style *style, const struct report_greenlet *g,
-			size_t *budget)
+static void greenlet(struct json *j, const struct sink_style *style,
+		     const struct report_greenlet *g, size_t *budget)
 {
 	const struct report_thread chain = { .frame = g->frame, .nframes = g->nframes };
 	size_t shown = format_frames(&chain, budget);
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "type", text(g->type), "count",
-			 count(g->count), "thread", known_text(g->thread), "tid", known_tid(g->tid),
-			 "exact", g->exact, "note", text(g->note), "cut",
-			 count(g->cut + g->nframes - shown), "frames",
-			 frames(style, &chain, shown));
+	json__open(j, NULL, '{');
+	json__text(j, "type", g->type);
+	json__count(j, "count", g->count);
+	known_text(j, "thread", g->thread);
+	known_tid(j, "tid", g->tid);
+	json__bool(j, "exact", g->exact);
+	json__text(j, "note", g->note);
+	json__count(j, "cut", g->cut + g->nframes - shown);
+	frames(j, "frames", style, &chain, shown);
+	json__close(j, '}');
 }
 
-static json_t *dump_greenlets(const struct sink_style *style, const struct report_dump *r)
+static void dump_greenlets(struct json *j, const struct sink_style *style,
+			   const struct report_dump *r)
 {
 	size_t budget = FORMAT_MAX_FRAME_BYTES;
-	json_t *out = json_array();
 
-	for (size_t i = 0; i < r->ngreenlets && out; i++)
-		out = append(out, greenlet(style, &r->greenlet_list[i], &budget));
-	return out;
+	json__open(j, "greenlets", '[');
+	for (size_t i = 0; i < r->ngreenlets; i++)
+		greenlet(j, style, &r->greenlet_list[i], &budget);
+	json__close(j, ']');
+	json__count(j, "greenlets_found", r->greenlets_found);
+	json__text(j, "greenlets_note", r->greenlets_note ? r->greenlets_note : "");
 }
 
 /* {"time":"...","severity":"INFO","message":"Dump","additional_info":{"pid":"1234"},
@@ -462,19 +511,21 @@ static json_t *dump_greenlets(const struct sink_style *style, const struct repor
 static void json_dump(struct strbuf *out, const struct sink_style *style,
 		      const struct report_dump *r)
 {
-	add_line(
-		out,
-		json_pack(
-			"{s:o, s:s, s:s, s:{s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}",
-			"time", rfc3339(r->wall_ns), "severity", "INFO", "message", "Dump",
-			"additional_info", "pid", pid_text(r->pid), "dump", "python",
-			text(r->python), "note", text(r->note), "cmdline",
-			cmdline(r->cmdline, r->ncmdline), "threads", dump_threads(style, r),
-			"other_threads", count(r->others), "tasks",
-			tasks(style, &r->tasks, FORMAT_MAX_FRAME_BYTES), "tasks_found",
-			count(r->tasks.found), "tasks_note", tasks_note(&r->tasks), "greenlets",
-			dump_greenlets(style, r), "greenlets_found", count(r->greenlets_found),
-			"greenlets_note", text(r->greenlets_note ? r->greenlets_note : "")));
+	struct json j = { .out = out };
+
+	begin(&j, r->wall_ns, "INFO", "Dump");
+	json__open(&j, "additional_info", '{');
+	pid_text(&j, "pid", r->pid);
+	json__close(&j, '}');
+	json__open(&j, "dump", '{');
+	json__text(&j, "python", r->python);
+	json__text(&j, "note", r->note);
+	cmdline(&j, r->cmdline, r->ncmdline);
+	dump_threads(&j, style, r);
+	tasks(&j, style, &r->tasks, FORMAT_MAX_FRAME_BYTES);
+	dump_greenlets(&j, style, r);
+	json__close(&j, '}');
+	end(&j);
 }
 
 const struct sink_format sink_json = {
