@@ -22,6 +22,7 @@
 
 #define DEFAULT_TIMEOUT_NS NSEC_PER_SEC
 #define TEST_TIMEOUT_NS (500 * NSEC_PER_MSEC)
+#define WORLD_TIMEOUT_NS (100 * NSEC_PER_MSEC)
 #define TEST_PAUSE_US 2000
 #define TEST_ROUNDS 50
 
@@ -246,6 +247,7 @@ int python__loop(struct python *py, const struct py_thread *th, struct py_loop *
 
 int python__world(struct python *py, uint64_t at, struct py_world *out)
 {
+	py->target.deadline_ns = clock_monotonic_ns() + WORLD_TIMEOUT_NS;
 	return interp__world(&py->target, at, out);
 }
 
