@@ -11,6 +11,7 @@ Does healthy work, and COUNT times what KIND says for a random time of 150 to 40
     gil-held                             a thread keeps the GIL in one C call
     gil-retaken                          a thread lets go of it for moments and retakes it
     gil-queue                            eight threads compute
+    stw                                  free-threaded: one collects garbage while another does not stop
 
 Prints "ready", waits for a line on stdin, then prints a JSON line for each stall (name of the
 function that is to blame, start and end in ns of CLOCK_MONOTONIC), and "done". Of the GIL's kinds
@@ -18,6 +19,7 @@ the truth is a gap that a thread saw between two looks at the clock, each of mor
 """
 
 import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -200,7 +202,7 @@ class Looker(threading.Thread):
     def run(self) -> None:
         before = now()
         while not self.stop:
-            after = now()
+            after = time.clock_gettime_ns(time.CLOCK_MONOTONIC)  # no frame but this
             if after - before > FLOOR_NS:
                 self.gaps.append((before, after))
             before = after
@@ -208,6 +210,15 @@ class Looker(threading.Thread):
 
 def hold(seconds: float) -> None:
     libc.usleep(int(seconds * 1e6))
+
+
+class Timespec(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("ns", ctypes.c_long)]
+
+
+def hold_until(ns: int) -> None:
+    at = Timespec(ns // 1_000_000_000, ns % 1_000_000_000)
+    libc.clock_nanosleep(time.CLOCK_MONOTONIC, 1, ctypes.byref(at), None)  # 1: TIMER_ABSTIME
 
 
 def retake(seconds: float) -> None:
@@ -238,6 +249,36 @@ def gil(function: str, body, count: int, lookers: int = 1) -> None:
 def queue(seconds: float) -> None:
     """The lookers themselves are the queue."""
     time.sleep(seconds)
+
+
+def stopped_world(count: int) -> None:
+    begun, over = threading.Semaphore(0), threading.Semaphore(0)
+    times = lengths(count)
+    ends = []
+
+    def holder() -> None:
+        for seconds in times:
+            until = now() + int(seconds * 1e9)
+            begun.release()
+            hold_until(until)  # it stops when that returns: not for us to look at the clock
+            ends.append(until)
+            over.acquire()
+
+    gc.disable()  # but when we say so
+    gc.collect()
+    ready()
+    thread = threading.Thread(target=holder, name="holder", daemon=True)
+    thread.start()
+    for i in range(count):
+        begun.acquire()
+        time.sleep(0.002)
+        start = now()
+        gc.collect()
+        while len(ends) <= i:
+            time.sleep(0.001)
+        tell("hold_until", start, ends[i])
+        healthy(random.uniform(0.5, 1.5) * REST)
+        over.release()
 
 
 # ---- which --------------------------------------------------------------------------------------
@@ -271,6 +312,7 @@ def run(kind: str, count: int) -> None:
         "gil-held": lambda: gil("hold", hold, count),
         "gil-retaken": lambda: gil("retake", retake, count),
         "gil-queue": lambda: gil("run", queue, count, 8),
+        "stw": lambda: stopped_world(count),
     }
     kinds[kind]()
 
@@ -280,6 +322,10 @@ def main() -> None:
     random.seed(seed)
     run(kind, count)
     print("done", flush=True)
+    if kind == "gevent":  # what blocks here keeps its loop from running
+        import gevent
+
+        gevent.get_hub().threadpool.apply(sys.stdin.read)
     sys.stdin.read()
 
 
