@@ -310,6 +310,16 @@ pythons()
 	done
 }
 
+# debug_pythons: the debug builds that not every test runs, a path a line (3.13, 3.14)
+debug_pythons()
+{
+	local candidate
+
+	for candidate in "${XDG_CACHE_HOME:-$HOME/.cache}"/perpetuo-bpf-tests/debug/python3.*-dbg; do
+		if "$candidate" -I -c '' 2>/dev/null; then echo "$candidate"; fi
+	done
+}
+
 # json_check FILE: every line is a record as tests/data/record.schema.json says, and there is one
 json_check()
 {

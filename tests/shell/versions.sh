@@ -21,13 +21,22 @@ innermost()
 		'"\(.stall_details.relevant_traces[0][-1].name) \(.stall.threads[] | select(.responsible).exact)"'
 }
 
+# build_name PYTHON VERSION: 3.15d for a debug build
+build_name()
+{
+	echo "$2$("$1" -I -c 'import sys; print("d" * hasattr(sys, "gettotalrefcount"))')"
+}
+
 # shellcheck disable=SC2119  # all of them
-mapfile -t interpreters < <(pythons)
-series=(3.9 3.10 3.11 3.12 3.13 3.13t 3.14 3.14t 3.15)
+mapfile -t interpreters < <(
+	pythons
+	debug_pythons
+)
+series=(3.9 3.10 3.11 3.12 3.13 3.13d 3.13t 3.14 3.14d 3.14t 3.15 3.15d)
 plan $((3 * ${#interpreters[@]} + ${#series[@]}))
 found=" "
 for PYTHON in "${interpreters[@]}"; do
-	version=$(python_version "$PYTHON")
+	version=$(build_name "$PYTHON" "$(python_version "$PYTHON")")
 	found+="$version "
 	# shellcheck disable=SC2034  # for watch.sh
 	package=$(package_for "$PYTHON")

@@ -242,10 +242,11 @@ test_refused()
 
 # shellcheck disable=SC2119  # all of them
 mapfile -t known < <(pythons)
+mapfile -t debug < <(debug_pythons)
 mapfile -t others < <(pythons 3.8)
 [ ${#known[@]} -gt 0 ] || skip_all "no CPython from 3.9 on"
 python=${known[0]}
-plan $((${#known[@]} * 12 + 6 + ${#others[@]}))
+plan $((${#known[@]} * 12 + ${#debug[@]} * 5 + 6 + ${#others[@]}))
 for candidate in "${known[@]}"; do
 	version=$(python_version "$candidate")
 	test_shapes "$candidate" "$version"
@@ -256,6 +257,12 @@ for candidate in "${known[@]}"; do
 	test_reuse "$candidate" "$version"
 	test_holder "$candidate" "$version"
 	test_namespace "$candidate" "$version"
+done
+for candidate in "${debug[@]}"; do
+	version="$(python_version "$candidate")d"
+	test_shapes "$candidate" "$version"
+	test_deep "$candidate" "$version"
+	test_busy "$candidate" "$version" spin 1000
 done
 diag "$(table)"
 test_deleted
