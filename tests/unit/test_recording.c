@@ -227,6 +227,58 @@ static void replay_all(const glob_t *files)
 	redact__free(redact);
 }
 
+/* The word WORD of _Py_DebugOffsets becomes VALUE. */
+static bool change_offset(struct recording *r, size_t word, uint64_t value)
+{
+	for (size_t i = 0; i < r->cnt; i++) {
+		uint8_t *at = memmem(r->piece[i].data, r->piece[i].len, "xdebugpy", 8);
+
+		if (!at || (size_t)(r->piece[i].data + r->piece[i].len - at) < 8 * word + 8)
+			continue;
+		memcpy(at + 8 * word, &value, sizeof(value));
+		return true;
+	}
+	return false;
+}
+
+/* A process that tells lies about itself: its stacks are not believed. */
+static void lies(void)
+{
+	struct err err = { { 0 } };
+	struct py_snapshot *snap = NULL;
+	struct recording r = { 0 };
+	struct python *py = NULL;
+	size_t exact = 0, doubts = 0;
+	struct mem *m;
+	glob_t files;
+	int ret;
+
+	if (glob(RECORDINGS "3.13.*[0-9].rec", 0, NULL, &files) ||
+	    recording__load(files.gl_pathv[0], &r, &err))
+		exit(1);
+	/* thread_state.current_frame becomes c_profileobj, which is NULL: as if there were no
+	 * frames */
+	ok(change_offset(&r, 23, 96), "an offset of %s is made wrong",
+	   strrchr(files.gl_pathv[0], '/') + 1);
+	ret = recording__mem(&r, &m);
+	if (!ret)
+		ret = python__open_recording(&r, m, &py, &err);
+	if (!ret)
+		ret = walk(py, NULL, &snap, &err);
+	is_int(ret, 0, "it is read%s", err.text);
+	for (size_t i = 0; snap && i < snap->nthreads; i++) {
+		exact += snap->thread[i].exact;
+		doubts += strstr(snap->thread[i].note, "no whole stack") != NULL;
+	}
+	ok(snap && snap->nthreads && !exact && doubts == snap->nthreads,
+	   "no stack is called exact: %zu of %zu threads, %s", exact, snap ? snap->nthreads : 0,
+	   snap && snap->nthreads ? snap->thread[0].note : "none");
+	py_snapshot__free(snap);
+	python__free(py);
+	recording__free(&r);
+	globfree(&files);
+}
+
 /* ---- what a recording is --------------------------------------------------------------------- */
 
 static char file_name[] = "/tmp/test_recording.XXXXXX";
@@ -315,11 +367,12 @@ int main(int argc, char **argv)
 		return 1;
 	if (glob(RECORDINGS "*.rec", 0, NULL, &files))
 		memset(&files, 0, sizeof(files));
-	plan(10 + 6 + VERSIONS + 3 * (int)files.gl_pathc);
+	plan(10 + 6 + 3 + VERSIONS + 3 * (int)files.gl_pathc);
 	keeps();
 	damaged();
 	each_version();
 	replay_all(&files);
+	lies();
 	globfree(&files);
 	return done();
 }

@@ -178,7 +178,9 @@ struct py_layout {
 	struct {
 		uint32_t object;
 	} weakref;
-	bool known_build; /* the build (its sizes) was measured, or speaks for itself */
+	/* The build (its sizes) was measured, or speaks for itself: before a stack has proven it no
+	 * stack is called exact; one that is not is refused. */
+	bool known_build;
 };
 
 /* "3.14.10", "3.13.0rc2"; "3.9" where the rest of HEX is 0: not known */

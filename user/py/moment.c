@@ -55,3 +55,13 @@ bool moment__stood_still(const struct moment *before, const struct moment *after
 {
 	return before->off && after->off && before->switches == after->switches;
 }
+
+bool moment__still_stands(pid_t pid, const struct py_thread *th)
+{
+	struct moment now;
+
+	if (!th->exact || th->state == PY_RUNNING)
+		return false;
+	moment__look(pid, th->tid, &now);
+	return now.off && now.switches == th->switches;
+}

@@ -35,4 +35,7 @@ void moment__look(pid_t pid, pid_t tid, struct moment *out);
 /* Nothing of the thread's memory that it alone writes changed between the two looks. */
 bool moment__stood_still(const struct moment *before, const struct moment *after);
 
+/* TH, whose stack was read, has not run since. */
+bool moment__still_stands(pid_t pid, const struct py_thread *th);
+
 #endif

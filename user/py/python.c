@@ -51,10 +51,36 @@ static void describe(struct python *py)
 		 py->runtime.in_executable ? "static" : "shared", py->runtime.path);
 }
 
+/* What a process without a stack that proves the layout is to be told. TEST: the last one. */
+static int unproven(const struct python *py, const struct walk_test *test, struct err *err)
+{
+	pid_t pid = py->target.pid;
+	char version[PY_VERSION_LEN];
+
+	if (!test->threads)
+		return err_set(err, -ENOENT, "the Python in process %d is starting or ending", pid);
+	if (py->target.layout.known_build) {
+		log_msg(LOG_DEBUG, "python",
+			"process %d: no stack of %zu threads proves the layout yet", pid,
+			test->threads);
+		return 0;
+	}
+	if (!test->with_frames)
+		return err_set(err, -ENOENT, "no thread of process %d runs Python code yet", pid);
+	if (!test->wrong || py->hurried)
+		return err_set(err, -ENOENT, "no stack of process %d stood still for a look yet",
+			       pid);
+	py_version__format(py->runtime.hex, version);
+	return err_set(err, -EOPNOTSUPP,
+		       "the CPython %s in process %d is a build that is laid out in an unknown way",
+		       version, pid);
+}
+
 /*
  * The layout is right if one chain of frames ends where its thread began and every code object in
  * it is one. A program that makes and leaves calls all the time may need several looks; one that is
- * idle in C code has no frame to look at: then only a build that was measured is believed.
+ * idle in C code has no frame to look at. Then a build that was measured, or describes itself, is
+ * handed out, and its walks go on with the test: until one succeeds they call no stack exact.
  */
 static int self_test(struct python *py, struct err *err)
 {
@@ -63,7 +89,6 @@ static int self_test(struct python *py, struct err *err)
 	pid_t pid = py->target.pid;
 	int ret = 0, rounds = pid && !py->hurried ? TEST_ROUNDS : 1;
 
-	py_version__format(py->runtime.hex, version);
 	py->target.deadline_ns = clock_monotonic_ns() + TEST_TIMEOUT_NS;
 	for (int i = 0; i < rounds && !py_target__late(&py->target); i++) {
 		ret = walker__test(py->walker, &test);
@@ -74,24 +99,18 @@ static int self_test(struct python *py, struct err *err)
 			return err_set(err, ret, "no memory for reading process %d", pid);
 		if (!ret && test.proven)
 			return 0;
+		/* nothing to prove it by, nothing to wait for */
+		if (!ret && !test.with_frames && py->target.layout.known_build)
+			break;
 		if (rounds > 1) /* a recording does not change */
 			usleep(TEST_PAUSE_US);
 	}
-	if (ret == -ENOENT || (!ret && !test.threads))
-		return err_set(err, -ENOENT, "the Python in process %d is starting or ending", pid);
-	if (ret)
-		return err_set(err, -EIO,
-			       "the memory of the CPython %s in process %d makes no sense", version,
-			       pid);
-	if (py->target.layout.known_build) {
-		log_msg(LOG_DEBUG, "python",
-			"process %d: no stack of %zu threads proves the layout", pid, test.threads);
-		return 0;
-	}
-	if (!test.with_frames)
-		return err_set(err, -ENOENT, "no thread of process %d runs Python code yet", pid);
-	return err_set(err, py->hurried ? -ENOENT : -EOPNOTSUPP,
-		       "the CPython %s in process %d is a build that is laid out in an unknown way",
+	if (ret == -ENOENT)
+		return err_set(err, ret, "the Python in process %d is starting or ending", pid);
+	if (!ret)
+		return unproven(py, &test, err);
+	py_version__format(py->runtime.hex, version);
+	return err_set(err, -EIO, "the memory of the CPython %s in process %d makes no sense",
 		       version, pid);
 }
 

@@ -8,7 +8,8 @@
  * A stack that is marked `exact` is what the thread's stack was at one moment of the walk. How that
  * is known: the thread was off CPU before and after and its context-switch count did not move
  * (PY_BLOCKED), or the tick that interrupted it took the stack (PY_RUNNING, through
- * py_walk_opts.capture). Everything else says in `note` why it is not.
+ * py_walk_opts.capture). Everything else says in `note` why it is not. Nothing is exact before one
+ * whole stack, which ends where its thread began, has shown that the layout is the right one.
  *
  * All memory of the target is hostile: every read is bounded, a walk has ceilings (PY_MAX_*) and a
  * deadline, and what did not fit is said.

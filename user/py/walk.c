@@ -18,17 +18,14 @@
 #include "py/names.h"
 #include "py/stack.h"
 #include "py/tasks.h"
+#include "py/tids.h"
 
-#define MAX_ATTEMPTS                                                                 \
-	6 /* who waits for the GIL wakes every 5 ms: soon it stands still for a look \
-	   */
+/* Who waits for the GIL wakes every 5 ms: soon it stands still for a look. */
+#define MAX_ATTEMPTS 6
 #define MAX_CAPTURES 3
 #define MAX_TASK_ATTEMPTS 3
 #define COPIES 256 /* a power of two */
-
-struct tid_pair {
-	pid_t ns_tid, tid;
-};
+#define UNPROVEN "no whole stack has shown yet that this Python is read right"
 
 /* Names of a code object that were copied into the snapshot: recursion shares them. */
 struct copy {
@@ -46,6 +43,7 @@ struct walker {
 	struct thread_refs refs;
 	struct pywalk_layout layout;
 	uint64_t main_interp;
+	bool proven; /* a whole stack was seen */
 
 	/* of the thread that is being walked */
 	struct stack stack;
@@ -54,8 +52,7 @@ struct walker {
 	struct pywalk_record record;
 
 	/* of the walk that is under way */
-	struct tid_pair *tids; /* owned; NULL: they could not be listed */
-	size_t ntids;
+	struct tids tids;
 	struct copy copy[COPIES];
 	py_capture_fn capture;
 	void *capture_ctx;
@@ -84,7 +81,7 @@ void walker__free(struct walker *w)
 {
 	if (!w)
 		return;
-	free(w->tids);
+	tids__free(&w->tids);
 	locals__free(w->locals);
 	greenlets__free(w->greenlets);
 	thread_refs__free(&w->refs);
@@ -93,63 +90,6 @@ void walker__free(struct walker *w)
 	code_cache__free(w->codes);
 	stack_reader__free(w->reader);
 	free(w);
-}
-
-/* ---- thread ids ------------------------------------------------------------------------------ */
-
-/*
- * Thread states hold ids of the target's own pid namespace. What they hold is believed if it is one
- * of the process.
- */
-static void map_tids(struct walker *w)
-{
-	bool inner = false;
-	struct task_status status;
-	struct task_list list;
-	pid_t pid = w->target->pid;
-
-	free(w->tids);
-	w->tids = NULL;
-	w->ntids = 0;
-	if (task_list__load(pid, &list))
-		return;
-	if (!task_status__load(pid, list.tid[0], &status))
-		inner = status.ns_levels > 1;
-	w->tids = calloc(list.cnt, sizeof(*w->tids));
-	for (size_t i = 0; w->tids && i < list.cnt && !py_target__late(w->target); i++) {
-		status.ns_tid = list.tid[i];
-		if (!inner || !task_status__load(pid, list.tid[i], &status))
-			w->tids[w->ntids++] = (struct tid_pair){ status.ns_tid, list.tid[i] };
-	}
-	task_list__free(&list);
-}
-
-static pid_t map_tid(const struct walker *w, pid_t ns_tid)
-{
-	if (!w->tids)
-		return ns_tid;
-	for (size_t i = 0; i < w->ntids; i++)
-		if (w->tids[i].ns_tid == ns_tid)
-			return w->tids[i].tid;
-	return 0;
-}
-
-/*
- * After a fork of which Python was not told (uWSGI) the thread states keep the ids of the parent's
- * threads; those of the C library are right.
- */
-static pid_t tid_of(const struct walker *w, struct thread_ref *ref)
-{
-	const struct py_target *t = w->target;
-	pid_t tid = map_tid(w, ref->ns_tid);
-	uint32_t own;
-
-	if (tid || t->layout.ts.native_id == PY_NONE)
-		return tid;
-	if (!mem__read_u32(t->mem, ref->ident + t->layout.ts.pthread_tid, &own) && own <= INT32_MAX)
-		tid = map_tid(w, (pid_t)own);
-	ref->stale_id = tid != 0;
-	return tid;
 }
 
 /* ---- one stack ------------------------------------------------------------------------------- */
@@ -183,7 +123,10 @@ static int read_stack(struct walker *w, uint64_t tstate, bool at_rest)
 {
 	int err = stack__read(w->reader, tstate, at_rest, &w->stack);
 
-	return err ? err : resolve(w);
+	if (!err)
+		err = resolve(w);
+	w->proven |= !err && w->stack.bottom && whole(&w->stack);
+	return err;
 }
 
 /* 0 and an exact stack; -EAGAIN: ask again; -EOPNOTSUPP: there is no such means. */
@@ -209,6 +152,7 @@ static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t t
 		return -EAGAIN;
 	}
 	err = resolve(w);
+	w->proven |= !err && w->stack.bottom && whole(&w->stack);
 	return err ? err : whole(&w->stack) || rec->flags & PYWALK_LIMIT ? 0 : -EAGAIN;
 }
 
@@ -365,17 +309,6 @@ static int walk_thread(struct walker *w, const struct thread_ref *ref, struct ar
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
-/* It has not run since its stack was read. */
-static bool still_stands(const struct walker *w, const struct py_thread *th)
-{
-	struct moment now;
-
-	if (!th->exact || th->state == PY_RUNNING)
-		return false;
-	moment__look(w->target->pid, th->tid, &now);
-	return now.off && now.switches == th->switches;
-}
-
 /* Loops in C (uvloop's) have no frames, but tasks. */
 static bool runs_a_loop(const struct py_snapshot *snap, size_t thread)
 {
@@ -404,7 +337,7 @@ static size_t judge_tasks(struct walker *w, struct py_snapshot *snap)
 
 		if (!runs_a_loop(snap, i))
 			continue;
-		still = still_stands(w, th);
+		still = moment__still_stands(w->target->pid, th);
 		moved += !still && th->state != PY_RUNNING;
 		for (size_t k = 0; k < snap->ntasks; k++) {
 			if (snap->task[k].thread != i)
@@ -433,14 +366,15 @@ static int load_tasks(struct walker *w, enum py_tasks which, struct arena *arena
 
 	for (int i = 1;; i++) {
 		err = tasks__load(w->tasks, which, w->codes, &w->refs, arena, snap);
-		if (err || !judge_tasks(w, snap) || i == MAX_TASK_ATTEMPTS ||
+		if (err || !judge_tasks(w, snap) || !w->proven || i == MAX_TASK_ATTEMPTS ||
 		    py_target__late(w->target))
 			return err;
 		/* the stack and the tasks shall be of one moment */
 		for (size_t k = 0; k < snap->nthreads; k++) {
 			struct py_thread *th = &snap->thread[k];
 
-			if (!runs_a_loop(snap, k) || th->state == PY_RUNNING || still_stands(w, th))
+			if (!runs_a_loop(snap, k) || th->state == PY_RUNNING ||
+			    moment__still_stands(w->target->pid, th))
 				continue;
 			th->exact = false;
 			th->note = "";
@@ -485,7 +419,7 @@ static int load_greenlets(struct walker *w, struct arena *arena, struct py_snaps
 		return -ENOMEM;
 	err = greenlets__load(w->greenlets, w->codes, &w->refs, arena, snap);
 	for (size_t i = 0; !err && i < snap->nthreads; i++) {
-		bool still = still_stands(w, &snap->thread[i]);
+		bool still = moment__still_stands(w->target->pid, &snap->thread[i]);
 
 		for (size_t k = 0; k < snap->ngreenlets; k++)
 			if (snap->greenlet[k].thread == i)
@@ -528,19 +462,28 @@ static int begin(struct walker *w, const struct py_walk_opts *opts)
 			return -ENOMEM;
 		locals__begin(w->locals, opts->locals);
 	}
-	map_tids(w);
+	tids__load(&w->tids, t);
 	err = mem__read_u64(t->mem, t->runtime + t->layout.runtime.interpreters_main,
 			    &w->main_interp);
 	return err ? err : thread_refs__load(t, &w->refs);
 }
 
-int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena *arena,
-		struct py_snapshot *out)
+/* A stack is called exact only when one was seen that shows that the layout is right. */
+static void doubt(struct py_snapshot *snap)
 {
-	int err = begin(w, opts);
+	for (size_t i = 0; i < snap->nthreads; i++) {
+		struct py_thread *th = &snap->thread[i];
 
-	if (!err)
-		err = thread_names__load(w->names, &w->refs);
+		if (th->exact)
+			th->note = UNPROVEN;
+		th->exact = false;
+	}
+}
+
+static int walk_threads(struct walker *w, struct arena *arena, struct py_snapshot *out)
+{
+	int err = thread_names__load(w->names, &w->refs);
+
 	if (err)
 		return err;
 	out->note = w->refs.note;
@@ -556,7 +499,7 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			.ident = ref->ident,
 			.tstate = ref->tstate,
 			.ns_tid = ref->ns_tid,
-			.tid = tid_of(w, ref),
+			.tid = tids__of(&w->tids, w->target, ref),
 			.interp_id = ref->interp_id,
 			.gil = ref->gil,
 			.holds_gil = ref->holds_gil,
@@ -570,6 +513,20 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 			return err;
 		out->nthreads++;
 	}
+	if (!w->proven)
+		doubt(out);
+	return 0;
+}
+
+int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena *arena,
+		struct py_snapshot *out)
+{
+	int err = begin(w, opts);
+
+	if (!err)
+		err = walk_threads(w, arena, out);
+	if (err)
+		return err;
 	out->tasks_note = "";
 	if (opts && opts->tasks != PY_TASKS_NONE)
 		err = load_tasks(w, opts->tasks == PY_TASKS_BRIEF ? PY_TASKS_CURRENT : opts->tasks,
@@ -587,22 +544,32 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 	return 0;
 }
 
+/* One thread: a chain that stood still and yet is none shows that the layout is wrong. */
+static int test_thread(struct walker *w, struct thread_ref *ref, struct walk_test *out)
+{
+	pid_t tid = tids__of(&w->tids, w->target, ref);
+	struct moment before, after;
+	int err;
+
+	out->threads++;
+	moment__look(w->target->pid, tid, &before);
+	err = read_stack(w, ref->tstate, before.off);
+	if (err && err != -EAGAIN && err != -EFAULT)
+		return err;
+	moment__look(w->target->pid, tid, &after);
+	out->with_frames += err || w->stack.bottom;
+	out->wrong += (err || !whole(&w->stack)) && moment__stood_still(&before, &after);
+	return 0;
+}
+
 int walker__test(struct walker *w, struct walk_test *out)
 {
 	int err = begin(w, NULL);
 
 	*out = (struct walk_test){ 0 };
-	for (size_t i = 0; !err && i < w->refs.cnt && !py_target__late(w->target); i++) {
-		out->threads++;
-		err = read_stack(w, w->refs.ref[i].tstate, false);
-		if (!err && w->stack.bottom)
-			out->with_frames++;
-		if (!err && w->stack.bottom && whole(&w->stack))
-			out->proven++;
-		if (err == -EAGAIN || err == -EFAULT) {
-			out->with_frames++;
-			err = 0;
-		}
-	}
+	for (size_t i = 0; !err && !w->proven && i < w->refs.cnt && !py_target__late(w->target);
+	     i++)
+		err = test_thread(w, &w->refs.ref[i], out);
+	out->proven = w->proven;
 	return err;
 }

@@ -29,12 +29,15 @@ int walker__run(struct walker *w, const struct py_walk_opts *opts, struct arena 
 void walker__add_tasks(struct walker *w, struct arena *arena, struct py_snapshot *snap);
 
 struct walk_test {
-	size_t threads; /* thread states that are consistent */
+	size_t threads; /* thread states that were looked at */
 	size_t with_frames; /* of these: have Python frames */
-	size_t proven; /* of these: every code object is one, and the chain ends at the bottom */
+	size_t wrong; /* of these: stood still, and the chain does not end at the bottom */
+	/* In one chain, now or before, every code object was one, and it ended where its thread
+	 * began: the layout is right. */
+	bool proven;
 };
 
-/* Reads all stacks and says whether the layout holds. Errors as above. */
+/* Reads stacks until one proves the layout. Until then no walk calls one exact. Errors as above. */
 int walker__test(struct walker *w, struct walk_test *out);
 
 #endif
