@@ -101,6 +101,9 @@ test_waits()
 	is "$(field lock '[.syscall, .fd, .file, (.futex | startswith("0x"))] | map(tostring) | join(";")')" \
 		"futex;null;null;true" "a lock as fields"
 	kill -STOP "$target"
+	# each thread stops when it runs next
+	wait_for 10 eval "[ \"\$(cat /proc/$target/task/*/status | grep -c '^State:.[^T]')\" = 0 ]" ||
+		diag "not all of it is stopped"
 	look
 	is "$(line tcp_read),$(field tcp_read '[.state, .syscall] | map(tostring) | join(";")')" "stopped,stopped;null" \
 		"a stopped program"
