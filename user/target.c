@@ -184,7 +184,8 @@ struct python *target__python(struct target *t, struct err *err)
 		t->no_python_is_final = ret == -EOPNOTSUPP;
 		t->next_python_ns = clock_monotonic_ns() + TARGET_PYTHON_RETRY_NS;
 	}
-	*err = t->no_python;
+	if (err)
+		*err = t->no_python;
 	return NULL;
 }
 

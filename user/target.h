@@ -64,8 +64,9 @@ int target__find_pages(struct target *t, uint32_t *foreign, struct err *err);
 struct slot_page_info *target__page(struct target *t, uint64_t addr);
 
 /*
- * The reader for its Python, opened at the first call; NULL and why in ERR if there is none. One
- * that may come yet is looked for again after this time: a program can stall thousands of times.
+ * The reader for its Python, opened at the first call; NULL and why in ERR (which may be NULL) if
+ * there is none. One that may come yet is looked for again after this time: a program can stall
+ * thousands of times.
  */
 #define TARGET_PYTHON_RETRY_NS 40000000ULL
 struct python *target__python(struct target *t, struct err *err);

@@ -139,17 +139,6 @@ void top__start(struct top *t)
 
 /* ---- what there is to show ------------------------------------------------------------------- */
 
-static void name_row(struct top_row *r, const struct py_thread *th)
-{
-	const struct py_frame *f = th->frame;
-
-	snprintf(r->name, sizeof(r->name), "%s", th->name);
-	if (th->nframes)
-		snprintf(r->at, sizeof(r->at), "%s:%d", f->name, f->line);
-	else
-		r->at[0] = '\0';
-}
-
 /* Names of the threads of TARGET, and where they are. */
 static void look(struct top *t, struct target *target, uint64_t time_ns)
 {
@@ -161,10 +150,12 @@ static void look(struct top *t, struct target *target, uint64_t time_ns)
 	if (!py || python__walk(py, &wo, &snap, NULL))
 		return;
 	for (size_t i = 0; i < snap->nthreads; i++) {
-		r = snap->thread[i].tid ? top_view__find(&t->view, target->pid, snap->thread[i].tid)
-					: NULL;
+		const struct py_thread *th = &snap->thread[i];
+
+		r = th->tid ? top_view__find(&t->view, target->pid, th->tid) : NULL;
 		if (r)
-			name_row(r, &snap->thread[i]);
+			top_row__describe(r, th->name, th->nframes ? th->frame->name : NULL,
+					  th->nframes ? th->frame->line : 0);
 	}
 	py_snapshot__free(snap);
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 
+#define LINE_BYTES 2048 /* more than is shown: the view cuts it where a character ends */
 #define TIME_AT 11 /* of the clock in "2026-11-21T13:42:24.123456+00:00" */
 
 static const char *word(const json_t *o, const char *key)
@@ -20,7 +21,7 @@ static const char *word(const json_t *o, const char *key)
 static void note_stall(struct top_view *v, const json_t *record, const json_t *stall)
 {
 	const char *time = word(record, "time");
-	char line[TOP_LINE_LEN];
+	char line[LINE_BYTES];
 
 	snprintf(line, sizeof(line), "%.8s %s %s %.1f ms %s%s%s",
 		 strlen(time) > TIME_AT ? time + TIME_AT : "", word(stall, "id"),

@@ -12,6 +12,7 @@
 
 #define MIN_COLUMNS 80
 #define LINE_MAX_BYTES 1024
+#define NAME_COLUMNS 15 /* of a thread */
 #define LOOP_LINES 4 /* are kept for loops, where there are so many */
 
 /* ---- one refresh ----------------------------------------------------------------------------- */
@@ -62,6 +63,21 @@ void top_view__add(struct top_view *v, pid_t pid, const struct source_counts *c)
 	r->change.steps = c->loop.moved / 2 - was.loop.moved / 2;
 }
 
+void top_row__describe(struct top_row *r, const char *name, const char *function, int line)
+{
+	char at_line[16];
+	size_t len;
+
+	text_copy(r->name, sizeof(r->name), name);
+	r->at[0] = '\0';
+	if (!function)
+		return;
+	/* a long name is cut, its line is not */
+	len = (size_t)snprintf(at_line, sizeof(at_line), ":%d", line);
+	text_copy(r->at, sizeof(r->at) - len, function);
+	strcat(r->at, at_line);
+}
+
 static int by_held(const void *a, const void *b)
 {
 	const struct top_row *x = a, *y = b;
@@ -96,7 +112,7 @@ void top_view__stall(struct top_view *v, const char *id, const char *line)
 	else if (at == v->nstalls)
 		v->nstalls++;
 	snprintf(new.id, sizeof(new.id), "%s", id);
-	memcpy(new.line, line, text_utf8_cut(line, strlen(line), sizeof(new.line) - 1));
+	text_copy(new.line, sizeof(new.line), line);
 	memmove(&v->stall[1], &v->stall[0], at * sizeof(v->stall[0]));
 	v->stall[0] = new;
 }
@@ -160,6 +176,12 @@ static double percent(const struct top_view *v, uint64_t ns)
 	return share < 100 ? share : 100;
 }
 
+/* Bytes of the name of a thread that fit into its column. */
+static int name_len(const struct top_row *r)
+{
+	return (int)text_utf8_cut(r->name, strlen(r->name), NAME_COLUMNS);
+}
+
 static void add_threads(const struct top_view *v, struct page *p, size_t most)
 {
 	char worst[16];
@@ -168,10 +190,11 @@ static void add_threads(const struct top_view *v, struct page *p, size_t most)
 	for (size_t i = 0; i < v->nrows && i < most; i++) {
 		const struct top_row *r = &v->row[i];
 
-		add_line(p, "%7d %7d %-15.15s %6.1f%% %6.1f%% %6llu %8s %s", (int)r->pid,
-			 (int)r->now.tid, r->name, percent(v, r->change.held_ns),
-			 percent(v, r->change.waited_ns), (unsigned long long)r->change.waits,
-			 length(r->now.worst_wait_ns, worst), r->at);
+		add_line(p, "%7d %7d %-*.*s %6.1f%% %6.1f%% %6llu %8s %s", (int)r->pid,
+			 (int)r->now.tid, NAME_COLUMNS, name_len(r), r->name,
+			 percent(v, r->change.held_ns), percent(v, r->change.waited_ns),
+			 (unsigned long long)r->change.waits, length(r->now.worst_wait_ns, worst),
+			 r->at);
 	}
 }
 
@@ -203,8 +226,8 @@ static void add_loops(const struct top_row *const *loop, size_t n, struct page *
 
 	add_line(p, "    PID     TID LOOP               STEPS      P99    WORST IN");
 	for (size_t i = 0; i < n; i++)
-		add_line(p, "%7d %7d %-15.15s %9llu %8s %8s %s", (int)loop[i]->pid,
-			 (int)loop[i]->now.tid, loop[i]->name,
+		add_line(p, "%7d %7d %-*.*s %9llu %8s %8s %s", (int)loop[i]->pid,
+			 (int)loop[i]->now.tid, NAME_COLUMNS, name_len(loop[i]), loop[i]->name,
 			 (unsigned long long)loop[i]->change.steps,
 			 length(top_quantile(&loop[i]->now.loop, 99), p99),
 			 length(loop[i]->now.loop.worst_ns, worst), loop[i]->at);

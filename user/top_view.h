@@ -57,6 +57,10 @@ void top_view__end(struct top_view *v);
 
 struct top_row *top_view__find(struct top_view *v, pid_t pid, pid_t tid); /* NULL: none */
 
+/* What the thread of a row is called, and at which LINE of which FUNCTION it is (NULL: not known).
+ */
+void top_row__describe(struct top_row *r, const char *name, const char *function, int line);
+
 /* LINE says how stall ID stands now. */
 void top_view__stall(struct top_view *v, const char *id, const char *line);
 

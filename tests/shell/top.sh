@@ -31,7 +31,7 @@ within()
 	if [ "${off:-999}" -le 20 ]; then ok "$2"; else not_ok "$2" "$(cat "$tmp/result")"; fi
 }
 
-plan 17
+plan 18
 
 start_top gil 30
 check_status 0 "--once --json" timeout 20 "$loader" top --once --json "$target"
@@ -68,6 +68,16 @@ is "$(awk 'length > 80 || /\033/' "$tmp/stdout")" "" "is plain, in 80 columns"
 check_status 0 "on a terminal q ends it" timeout 20 /usr/bin/python3 "$top/tests/lib/press-q.py" "$loader" top "$target"
 is "$(tr '\n' ' ' <"$tmp/stdout")" "raw restored " "and the terminal is as it was"
 stop "$target"
+
+# A child that runs no Python, and is looked at all the same for some seconds. It ends with its parent.
+start /usr/bin/python3 -c '
+import subprocess, time
+child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+print("ready", flush=True)
+time.sleep(30)' >"$tmp/truth"
+wait_for 10 grep -q '^ready' "$tmp/truth" || diag "the target did not start"
+check_status 0 "followed children may run no Python" timeout 20 "$loader" top --once --follow --json "$started"
+stop "$started"
 
 start_top loop 30
 timeout 20 "$loader" top --once --backend poll "$target" >"$tmp/stdout" 2>"$tmp/stderr"

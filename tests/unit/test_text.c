@@ -31,11 +31,14 @@ static const struct {
 static void cuts(void)
 {
 	static const char text[] = "a\xc3\xb6\xe6\x97\xa5\xf0\x9d\x93\xaf";
+	char copy[6];
 	static const size_t want[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10 };
 
 	for (size_t max = 0; max < sizeof(want) / sizeof(want[0]); max++)
 		is_int(text_utf8_cut(text, sizeof(text) - 1, max), want[max], "cut at %zu", max);
 	is_int(text_utf8_cut("\x80\x80\x80\x80\x80\x80", 6, 5), 5, "no UTF-8 is cut anywhere");
+	text_copy(copy, sizeof(copy), text);
+	is_str(copy, "a\xc3\xb6", "a copy of what fits");
 }
 
 int main(void)
@@ -43,7 +46,7 @@ int main(void)
 	size_t n = sizeof(cases) / sizeof(cases[0]);
 	struct strbuf once = STRBUF_INIT, twice = STRBUF_INIT;
 
-	plan((int)n * 2 + 13);
+	plan((int)n * 2 + 14);
 	for (size_t i = 0; i < n; i++) {
 		strbuf_reset(&once);
 		strbuf_reset(&twice);

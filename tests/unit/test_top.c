@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* The counters of top by an injected clock, and the page of what they come to. */
+#include "top_json.h"
 #include "top_view.h"
 
 #include "tap.h"
@@ -130,12 +131,42 @@ static void page(void)
 	strbuf_free(&out);
 }
 
+/* A JSON string, and a terminal, take no half of a character. */
+static void long_names(void)
+{
+	struct top_view v = { .nprocs = 1, .span_ns = MS, .nrows = 1 };
+	struct top_row *r = &v.row[0];
+	struct strbuf out = STRBUF_INIT;
+	json_t *stalls = json_array();
+	char name[200];
+
+	memset(name, 'x', 2);
+	for (size_t i = 1; i < sizeof(name) - 1; i += 2)
+		memcpy(name + i, "\xc3\xa4", 2);
+	name[sizeof(name) - 1] = '\0';
+	top_row__describe(r, name, name, 1234567);
+	is_int(strlen(r->name), 47, "of a name what fits");
+	top_row__describe(r, name + 1, name + 1, 1234567);
+	is_int(strlen(r->name), 46, "but no half of a character");
+	is_str(strchr(r->at, ':'), ":1234567", "nor half of a line number");
+	top_json__add(&out, &v, stalls);
+	ok(strbuf_str(&out), "all of it can be told as JSON");
+	strbuf_reset(&out);
+	top_view__page(&v, 24, 80, &out);
+	ok(strstr(strbuf_str(&out), "\xc3\xa4  "), "and stands whole in its column");
+	top_row__describe(r, "worker", NULL, 0);
+	is_str(r->at, "", "a thread without frames is nowhere");
+	json_decref(stalls);
+	strbuf_free(&out);
+}
+
 int main(void)
 {
-	plan(13 + 9 + 5 + 2);
+	plan(13 + 9 + 5 + 2 + 6);
 	gil();
 	steps();
 	refreshes();
 	page();
+	long_names();
 	return done();
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Length of the well-formed sequence at P (Unicode 15, table 3-7: no overlong forms, no surrogates,
@@ -87,4 +88,12 @@ size_t text_utf8_cut(const char *text, size_t len, size_t max)
 	while (n > 0 && max - n < 3 && ((unsigned char)text[n] & 0xc0) == 0x80)
 		n--;
 	return ((unsigned char)text[n] & 0xc0) == 0x80 ? max : n;
+}
+
+void text_copy(char *out, size_t cap, const char *text)
+{
+	size_t n = text_utf8_cut(text, strlen(text), cap - 1);
+
+	memcpy(out, text, n);
+	out[n] = '\0';
 }

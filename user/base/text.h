@@ -18,4 +18,7 @@ void text_sanitize(struct strbuf *out, const char *text, size_t len);
 /* Bytes of the longest prefix of at most MAX bytes that does not end inside a UTF-8 sequence. */
 size_t text_utf8_cut(const char *text, size_t len, size_t max);
 
+/* Copies TEXT into OUT of CAP bytes, its NUL included, as far as it fits by text_utf8_cut(). */
+void text_copy(char *out, size_t cap, const char *text);
+
 #endif
