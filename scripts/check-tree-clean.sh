@@ -10,12 +10,12 @@ top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 . "$top/scripts/common.sh"
 cd "$top" || exit 1
 
-git rev-parse --git-dir >/dev/null 2>&1 || { echo "no git history here" && exit 4; }
+tree_git rev-parse --git-dir >/dev/null 2>&1 || { echo "no git history here" && exit 4; }
 
 state()
 {
 	# Optional locks off: looking must not write an index that then belongs to root.
-	git --no-optional-locks status --porcelain --untracked-files=all
+	tree_git --no-optional-locks status --porcelain --untracked-files=all
 }
 
 if [ "${1:-}" = --print ]; then
@@ -24,7 +24,7 @@ if [ "${1:-}" = --print ]; then
 fi
 
 bad=$(
-	git ls-files --others --ignored --exclude-standard --directory | grep -v '^build/$' |
+	tree_git ls-files --others --ignored --exclude-standard --directory | grep -v '^build/$' |
 		sed 's/$/: made outside of build\//'
 	if [ "$(stat -c %u .)" != 0 ]; then
 		# Whoever made build/ gives it back at the end of all (give_back).

@@ -22,14 +22,21 @@ give_back()
 	fi
 }
 
+# tree_git ARGUMENT...: git on the tree, also when it is another user's than ours (sudo): who runs a
+# script of this tree as root has trusted it already.
+tree_git()
+{
+	git -c safe.directory='*' "$@"
+}
+
 # tracked PATTERN...: files that git tracks and that are there; all files where there is no git
 # history (an unpacked archive). Run from $top.
 tracked()
 {
-	if git rev-parse --git-dir >/dev/null 2>&1; then
-		git ls-files -- "$@"
+	if tree_git rev-parse --git-dir >/dev/null 2>&1; then
+		tree_git ls-files -- "$@"
 	else
-		find . -path ./build -prune -o -type f -print | sed 's|^\./||' | matching "$@"
+		find . \( -path ./build -o -path ./.git \) -prune -o -type f -print | sed 's|^\./||' | matching "$@"
 	fi | while read -r tracked_file; do
 		if [ -f "$tracked_file" ]; then echo "$tracked_file"; fi
 	done

@@ -42,7 +42,7 @@ finds()
 	rm -f "$tree"/scripts/planted.sh "$tree"/bpf/*.c
 }
 
-plan 13
+plan 16
 finds check-includes.sh "no include was seen" "includes: a tree in which it sees nothing"
 check "includes: all well" "$tree/scripts/check-includes.sh"
 check "spdx: all well" "$tree/scripts/check-spdx.sh"
@@ -77,4 +77,19 @@ if (cd "$tree" && scripts/check-format.sh >/dev/null 2>&1) || [ $? != 4 ]; then
 	finds check-format.sh "user/main.c:2" "format: two blanks"
 else
 	skip "format" "not the clang-format that decides"
+fi
+
+# A checkout that belongs to another user, as under sudo; its git history is not of the tree.
+if [ "$(id -u)" = 0 ] && command -v git >/dev/null; then
+	c_file user/main.c base/log.h
+	git -C "$tree" init -q
+	git -C "$tree" add .
+	echo "no licence" >"$tree/user/untracked.c"
+	chown -R 65534:65534 "$tree"
+	check "spdx: the tree of another user, what git tracks of it" "$tree/scripts/check-spdx.sh"
+	rm "$tree/.git/HEAD"
+	finds check-spdx.sh "user/untracked.c:1: no" "spdx: without git, all files"
+	check "spdx: but not git's own" sh -c "! '$tree/scripts/check-spdx.sh' | grep -F .git/"
+else
+	for part in 1 2 3; do skip "another user's tree $part" "neither root nor git"; done
 fi
