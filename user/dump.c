@@ -128,11 +128,11 @@ static void give_lines(const struct excerpt *x, struct report_frame *frame, size
 				frame[i].source = x->line[k].text;
 }
 
-static void excerpt__read(struct excerpt *x, pid_t pid, const struct resolved *r)
+static void excerpt__read(struct excerpt *x, const struct target *t, const struct resolved *r)
 {
 	for (size_t i = 0; i < r->nthreads; i++)
 		want_lines(x, &r->thread[i]);
-	listing__read(pid, x->line, x->cnt, LISTING_NS);
+	listing__read(t->pid, t->pidfd, x->line, x->cnt, LISTING_NS);
 	for (size_t i = 0; i < r->nthreads; i++)
 		give_lines(x, r->frame + (r->thread[i].frame - r->frame), r->thread[i].nframes);
 }
@@ -207,7 +207,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
 	waits.mem = t->mem;
 	resolved__look(&resolved, snap, &waits, true);
-	excerpt__read(&excerpt, pid, &resolved);
+	excerpt__read(&excerpt, t, &resolved);
 	ret = sink__dump(sink, &out, err);
 out:
 	listing__free(excerpt.line, excerpt.cnt);

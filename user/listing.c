@@ -44,7 +44,10 @@ struct reader {
 	uint64_t start_ns; /* CLOCK_REALTIME of the process's start */
 };
 
-/* Rights of the target's user, and no capability. -errno if it still may do more. */
+/*
+ * Rights of the target's user, and no capability. -errno if it still may do more. What this process
+ * has in memory of other targets is not for that user to read.
+ */
 static int drop_rights(const struct task_status *who)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -55,7 +58,9 @@ static int drop_rights(const struct task_status *who)
 	if (!geteuid() && (setgroups(0, NULL) || setresgid(who->egid, who->egid, who->egid) ||
 			   setresuid(who->euid, who->euid, who->euid)))
 		return -errno;
-	return syscall(SYS_capset, &head, none) ? -errno : 0;
+	if (syscall(SYS_capset, &head, none) || prctl(PR_SET_DUMPABLE, 0))
+		return -errno;
+	return 0;
 }
 
 /* Inside the root of the target, whatever links say; without opening what it is. */
@@ -155,7 +160,13 @@ static bool seen_before(const struct listing_line *want, size_t i)
 	return false;
 }
 
-static void child(pid_t pid, const struct listing_line *want, size_t cnt, int out)
+/* Is PIDFD still the process whose number was used until now? A zombie keeps its number, too. */
+static bool is_same(int pidfd)
+{
+	return !syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) || errno != ESRCH;
+}
+
+static void child(pid_t pid, int pidfd, const struct listing_line *want, size_t cnt, int out)
 {
 	uint64_t now = clock_wall_ns(), mono = clock_monotonic_ns();
 	struct reader r = { .out = out };
@@ -163,14 +174,14 @@ static void child(pid_t pid, const struct listing_line *want, size_t cnt, int ou
 	struct task_status who;
 	char path[32];
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(path, sizeof(path), "/proc/%d/root", pid);
 	r.root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d/cwd", pid);
 	r.cwd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r.root < 0 || r.cwd < 0 || process_info__load(pid, &info) ||
-	    task_status__load(pid, pid, &who) || drop_rights(&who))
+	    task_status__load(pid, pid, &who) || !is_same(pidfd) || drop_rights(&who))
 		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of rights would clear it */
 	r.start_ns = now - (mono > info.start_monotonic_ns ? mono - info.start_monotonic_ns : 0);
 	for (size_t i = 0; i < cnt; i++)
 		if (!seen_before(want, i))
@@ -221,7 +232,7 @@ static void end_child(pid_t pid)
 		usleep(1000);
 }
 
-void listing__read(pid_t pid, struct listing_line *line, size_t cnt, uint64_t timeout_ns)
+void listing__read(pid_t pid, int pidfd, struct listing_line *line, size_t cnt, uint64_t timeout_ns)
 {
 	uint64_t deadline_ns = clock_monotonic_ns() + timeout_ns;
 	pid_t reader;
@@ -232,7 +243,7 @@ void listing__read(pid_t pid, struct listing_line *line, size_t cnt, uint64_t ti
 		return;
 	reader = fork();
 	if (!reader) {
-		child(pid, line, cnt, fd[1]);
+		child(pid, pidfd, line, cnt, fd[1]);
 		_exit(0);
 	}
 	close(fd[1]);

@@ -20,10 +20,12 @@ struct listing_line {
 };
 
 /*
- * Reads up to LISTING_MAX lines; what cannot be read within TIMEOUT_NS stays NULL. Files that have
- * changed since the process started are left out: what stands in them may not be what it runs.
+ * Reads up to LISTING_MAX lines for process PID, which PIDFD (borrowed) is; what cannot be read
+ * within TIMEOUT_NS stays NULL. Files that have changed since the process started are left out:
+ * what stands in them may not be what it runs.
  */
-void listing__read(pid_t pid, struct listing_line *line, size_t cnt, uint64_t timeout_ns);
+void listing__read(pid_t pid, int pidfd, struct listing_line *line, size_t cnt,
+		   uint64_t timeout_ns);
 void listing__free(struct listing_line *line, size_t cnt); /* the texts */
 
 #endif
