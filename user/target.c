@@ -2,8 +2,10 @@
 #include "target.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,16 +71,32 @@ static int load_cmdline(struct target *t)
 	return err;
 }
 
-/* A caller with file capabilities or setuid root may watch its own processes only. */
+/*
+ * A caller with file capabilities or setuid root may watch its own processes only: those that the
+ * kernel would let it read without. The file is root's where the process may not be dumped, as
+ * after a change of its rights, and else that of its effective user and group.
+ */
 static int check_owner(const struct target *t, struct err *err)
 {
-	uid_t me = getuid();
+	char path[32];
+	struct stat st;
 
-	if (!me || (t->info.uid == me && t->info.euid == me))
+	if (!getuid())
 		return 0;
-	return err_set(err, -EPERM,
-		       "process %d belongs to uid %u: run perpetuo-bpf as root or as that user",
-		       (int)t->pid, (unsigned int)t->info.uid);
+	if (t->info.uid != getuid() || t->info.euid != getuid())
+		return err_set(
+			err, -EPERM,
+			"process %d belongs to uid %u: run perpetuo-bpf as root or as that user",
+			(int)t->pid, (unsigned int)t->info.uid);
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)t->pid);
+	if (stat(path, &st))
+		return err_set(err, -ESRCH, "there is no process %d", (int)t->pid);
+	if (st.st_uid == getuid() && st.st_gid == getgid())
+		return 0;
+	return err_set(
+		err, -EPERM,
+		"process %d has rights that its user has not (or PR_SET_DUMPABLE): run perpetuo-bpf as root",
+		(int)t->pid);
 }
 
 static int load(struct target *t, struct err *err)
@@ -97,6 +115,8 @@ static int load(struct target *t, struct err *err)
 	if (ret)
 		return ret;
 	ret = mem__open(t->pid, &t->mem, err);
+	if (!ret)
+		ret = check_owner(t, err); /* it may have executed a program with other rights */
 	if (ret)
 		return ret;
 	ret = load_cmdline(t);

@@ -78,6 +78,10 @@ test_ordinary_user()
 	refused 1 "backend bpf: needs CAP_BPF.*; --backend=poll" "BPF, as an ordinary user" \
 		"${ordinary[@]}" --backend bpf --pid "$target"
 	refused 1 "process $target belongs to uid 0" "a dump of another user's process" "${ordinary[@]}" dump "$target"
+	start setpriv --reuid 65534 --regid 1 --clear-groups /usr/bin/python3 -c 'import time; time.sleep(1000)'
+	wait_for 20 grep -q python3 "/proc/$started/cmdline"
+	refused 1 "process $started has rights that its user has not" "a dump of a process with another group, by capability" \
+		setpriv --inh-caps +sys_ptrace --ambient-caps +sys_ptrace "${ordinary[@]}" dump "$started"
 }
 
 # ---- how ---------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ test_without_bpf()
 	falls_back "cannot read /sys/kernel/btf/vmlinux" "without BTF" "${no_btf[@]}"
 }
 
-plan 55
+plan 56
 mkdir -m 755 "$tmp/open"
 chmod 755 "$tmp"
 install -m 755 "$loader" "$tmp/open/perpetuo-bpf"
