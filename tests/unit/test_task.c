@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "proc/process.h"
+#include "proc/procfile.h"
 #include "tap.h"
 
 static void stat_line(void)
@@ -138,13 +139,24 @@ static void process(void)
 	is_int(timens_monotonic__parse("x", 1, &offset), -EINVAL, "nonsense");
 }
 
+/* Control groups of containers have names of 200 bytes. */
+static void long_path(void)
+{
+	char path[400] = "/proc", text[64];
+
+	while (strlen(path) < 300)
+		strcat(path, "/self/..");
+	ok(procfile__read(text, sizeof(text), "%s/self/comm", path) > 0, "a long path is read");
+}
+
 int main(void)
 {
-	plan(10 + 8 + 8 + 8 + 12);
+	plan(10 + 8 + 8 + 8 + 12 + 1);
 	stat_line();
 	status_text();
 	syscall_text();
 	threads();
 	process();
+	long_path();
 	return done();
 }

@@ -85,7 +85,8 @@ int cgroup_quota__load(pid_t pid, struct cgroup_quota *out)
 	if (err)
 		return err;
 	*out = (struct cgroup_quota){ 0 };
-	for (int i = 0; i < MAX_DEPTH && *path; i++) {
+	/* "" at last: a container sees its own group as the root, and that may have a quota */
+	for (int i = 0; i < MAX_DEPTH; i++) {
 		char *slash;
 		double cpus;
 
@@ -93,7 +94,7 @@ int cgroup_quota__load(pid_t pid, struct cgroup_quota *out)
 		cpus = quota_of(dir, v1);
 		if (cpus > 0 && (!out->cpus || cpus < out->cpus)) {
 			out->cpus = cpus;
-			memcpy(out->path, path, sizeof(path));
+			snprintf(out->path, sizeof(out->path), "%s", *path ? path : "/");
 		}
 		slash = strrchr(path, '/');
 		if (!slash)

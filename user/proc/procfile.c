@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,7 @@ static ssize_t read_full(int fd, char *buf, size_t cap)
 
 ssize_t procfile__read(char *buf, size_t cap, const char *fmt, ...)
 {
-	char path[96];
+	char path[PATH_MAX];
 	va_list ap;
 	ssize_t n;
 	int fd;
