@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "proc/file.h"
 #include "proc/mem.h"
@@ -145,8 +146,8 @@ static void look_at_files(struct wait *out, const struct task_syscall *call, con
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-/* The child whose innermost id is NS_PID (0: any); *CNT is how many children there are. */
-static pid_t find_child(pid_t pid, pid_t ns_pid, size_t *cnt)
+/* The child whose innermost id is NS_PID (0: any); *CNT is how many children were found. */
+static pid_t find_child(const struct waits *w, pid_t ns_pid, size_t *cnt)
 {
 	struct task_list tasks;
 	struct task_status status;
@@ -155,10 +156,10 @@ static pid_t find_child(pid_t pid, pid_t ns_pid, size_t *cnt)
 	long child;
 
 	*cnt = 0;
-	if (task_list__load(pid, &tasks))
+	if (task_list__load(w->pid, &tasks))
 		return 0;
-	for (size_t i = 0; i < tasks.cnt; i++) {
-		if (procfile__read(text, sizeof(text), "/proc/%d/task/%d/children", pid,
+	for (size_t i = 0; i < tasks.cnt && clock_monotonic_ns() < w->deadline_ns; i++) {
+		if (procfile__read(text, sizeof(text), "/proc/%d/task/%d/children", w->pid,
 				   tasks.tid[i]) <= 0)
 			continue;
 		for (p = text; (child = strtol(p, &end, 10)) > 0 && end != p; p = end) {
@@ -177,7 +178,7 @@ static pid_t find_child(pid_t pid, pid_t ns_pid, size_t *cnt)
 static void look_at_child(pid_t ns_pid, const struct waits *w, struct strbuf *about)
 {
 	size_t cnt;
-	pid_t child = find_child(w->pid, ns_pid, &cnt);
+	pid_t child = find_child(w, ns_pid, &cnt);
 
 	if (!ns_pid && cnt != 1)
 		strbuf_addf(about, cnt ? "any of %zu children" : "any child", cnt);
@@ -240,16 +241,12 @@ static void look(struct wait *out, const struct task_syscall *call, const struct
 void wait__look(struct wait *out, const struct task_syscall *call, const struct waits *w)
 {
 	struct strbuf about = STRBUF_INIT;
-	size_t n;
 
 	if (!out->call[0])
 		return;
 	look(out, call, w, &about);
-	if (strbuf_str(&about)) {
-		n = text_utf8_cut(strbuf_str(&about), about.len, sizeof(out->about) - 1);
-		memcpy(out->about, strbuf_str(&about), n);
-		out->about[n] = '\0';
-	}
+	if (strbuf_str(&about))
+		text_copy(out->about, sizeof(out->about), strbuf_str(&about));
 	strbuf_free(&about);
 }
 
