@@ -68,8 +68,21 @@ unpack()
 	"$program" -I -c '' || die "the Python of $1 does not run"
 }
 
+# trusted PATH: it belongs to root, to us or to whom this tree belongs. What is unpacked is run, by
+# root perhaps, and beside a checkout in /tmp anybody can make a folder.
+trusted()
+{
+	owner=$(stat -L -c %u "$1" 2>/dev/null) || return 1
+	[ "$owner" = 0 ] || [ "$owner" = "$(id -u)" ] || [ "$owner" = "$(stat -c %u "$top")" ]
+}
+
 for archive in "$archives"/cpython-3.*t-*.tar.xz; do
-	[ ! -e "$archive" ] || unpack "$archive"
+	[ -e "$archive" ] || continue
+	if trusted "$archives" && trusted "$archive"; then
+		unpack "$archive"
+	else
+		say "another user's, and not unpacked: $archive"
+	fi
 done
 if usable; then exit 0; fi
 [ "$(id -u)" = 0 ] || skip "making a Debian root needs root: no CPython 3.14 and 3.15"
