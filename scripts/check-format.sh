@@ -10,9 +10,10 @@ top=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 . "$top/scripts/common.sh"
 cd "$top" || exit 1
 
-format=$(command -v clang-format-$version || command -v clang-format) || die "no clang-format here"
-if ! "$format" --version | grep -q "version $version\."; then
-	echo "clang-format $version decides, here is $("$format" --version)"
-	exit 4
-fi
+# scripts/install-deps.sh gets it from PyPI, for a Debian that has another one.
+packages=${XDG_CACHE_HOME:-$HOME/.cache}/perpetuo-bpf-tests/packages
+for format in clang-format-$version clang-format "$packages/clang-format/clang_format/data/bin/clang-format" ""; do
+	[ -n "$format" ] || { echo "clang-format $version decides, and is not here" && exit 4; }
+	if "$format" --version 2>/dev/null | grep -q "version $version\."; then break; fi
+done
 tracked '*.c' '*.h' '*.cpp' | grep -v '^vmlinux/' | xargs -r "$format" --dry-run -Werror

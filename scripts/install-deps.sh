@@ -19,9 +19,10 @@ demo   python3
 # Event loops, servers with workers and the original extension, as they come from PyPI, and a validator
 # for the records.
 pypi="trio perpetuo jsonschema uvloop gevent tornado gunicorn uvicorn"
-# For interpreters that are not the venv's, in folders beside it: folder, version, packages. The oldest
-# Trio that is read, and what is compiled for each version.
+# For interpreters that are not the venv's, in folders beside it: folder, version, packages. The
+# clang-format that decides, the oldest Trio that is read, and what is compiled for each version.
 folders="
+clang-format 3.11 clang-format==14.0.6
 trio-0.22 3.9 trio==0.22.2 exceptiongroup typing_extensions
 3.9 3.9 greenlet gevent uvloop
 3.10 3.10 greenlet
