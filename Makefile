@@ -90,8 +90,8 @@ GENERATED := $(SKEL) $(O)/syscall_names.h
 
 UNIT_C := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 UNIT_CXX := $(patsubst %.cpp,$(O)/%-cpp,$(wildcard tests/unit/test_*.cpp))
-# What embeds Python is built by its test, for each libpython there is.
-TARGETS := $(patsubst %.c,$(O)/%,$(filter-out %_embed.c,$(wildcard tests/targets/*.c)))
+# What embeds Python is built by its test, for each libpython there is; a library by its test, too.
+TARGETS := $(patsubst %.c,$(O)/%,$(filter-out %_embed.c %_lib.c,$(wildcard tests/targets/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # One look at the interpreter: "<include directory> <file name of the extension> <gil|free> ", or nothing.

@@ -11,6 +11,7 @@
  * The state of the walk lives in map memory, not in registers.
  */
 #include "bpf/core.bpf.h"
+#include "bpf/regs.bpf.h"
 #include "bpf/walk.bpf.h"
 
 struct walks_map {
@@ -161,6 +162,32 @@ static __always_inline void count_flags(u32 flags)
 		count(COUNT_WALK_FAULT);
 }
 
+/* Registers and C stack, from which the loader finds the native frames. A page of the stack that is
+ * not there ends it. */
+__noinline int pywalk_take_native(void)
+{
+	u32 zero = 0;
+	struct walk *w = bpf_map_lookup_elem(&walks, &zero);
+	struct regs regs;
+	u64 len = 0;
+
+	if (!w)
+		return 0;
+	read_regs(bpf_get_current_task_btf(), &regs);
+	w->record.native.ip = regs.ip;
+	w->record.native.sp = regs.sp;
+	w->record.native.fp = regs.fp;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < PYWALK_STACK / PYWALK_CHUNK; i++) {
+		if (bpf_probe_read_user(w->record.native.stack + i * PYWALK_CHUNK, PYWALK_CHUNK,
+					(void *)(regs.sp + i * PYWALK_CHUNK)))
+			break;
+		len += PYWALK_CHUNK;
+	}
+	w->record.native.stack_len = len;
+	return 0;
+}
+
 /* The one request was claimed: walk, and send what there is. */
 __noinline int walk_current(void)
 {
@@ -186,6 +213,7 @@ __noinline int walk_current(void)
 		flags = pywalk_take_frame();
 	}
 	w->record.flags = flags;
+	pywalk_take_native();
 	count(COUNT_WALKS);
 	count_flags(flags);
 	n = *(volatile u32 *)&w->record.nframes;
@@ -210,11 +238,14 @@ int pywalk_once(void *ctx)
 {
 	u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&walks, &zero);
+	long len;
 
 	if (!w || !claim(w)) {
 		count(COUNT_WALK_REPEATS);
 		return 0;
 	}
+	len = bpf_get_stack(ctx, w->record.native.kernel, sizeof(w->record.native.kernel), 0);
+	w->record.native.nkernel = len > 0 ? len / sizeof(u64) : 0;
 	return walk_current();
 }
 
@@ -240,5 +271,6 @@ __noinline int walk_if_wanted(void)
 	if (!w || task_nr(bpf_get_current_task_btf(), w->request.level) != w->request.tid ||
 	    !claim(w))
 		return 0;
+	w->record.native.nkernel = 0;
 	return walk_current();
 }

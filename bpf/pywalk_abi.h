@@ -18,6 +18,9 @@
 #define PYWALK_NONE 0xffffffffu /* in an offset: this build has no such field */
 #define PYWALK_FRAMES 256 /* frames in one record: safe for every verifier from 5.15 */
 #define PYWALK_FRAME_BYTES 120 /* most bytes of a frame that are read */
+#define PYWALK_CHUNK 1024 /* bytes of the C stack that are read at once: all of them, or none */
+#define PYWALK_STACK (16 * PYWALK_CHUNK)
+#define PYWALK_KERNEL 24 /* frames in the kernel */
 
 /* One per interpreter build: the program knows no versions. Offsets in bytes. */
 struct pywalk_layout {
@@ -57,7 +60,16 @@ struct pywalk_frame {
 	__u32 pad0;
 };
 
-/* Sent with its real length: the first nframes frames. */
+/* Where the thread was in native code, at the same moment. */
+struct pywalk_native {
+	__u64 ip, sp, fp; /* as it entered the kernel */
+	__u32 stack_len; /* bytes from sp on */
+	__u32 nkernel; /* 0: it was not in the kernel */
+	__u64 kernel[PYWALK_KERNEL]; /* addresses, innermost first */
+	__u8 stack[PYWALK_STACK];
+};
+
+/* Sent with its real length: the first nframes frames. What follows them is read where it is. */
 struct pywalk_record {
 	__u32 type; /* enum event_type: EVENT_PYWALK */
 	__u32 proc; /* handle of the process */
@@ -69,10 +81,12 @@ struct pywalk_record {
 	__u32 nframes;
 	__u32 pad0;
 	struct pywalk_frame frame[PYWALK_FRAMES];
+	struct pywalk_native native;
 };
 
 _Static_assert(sizeof(struct pywalk_layout) == 56, "pywalk_layout");
 _Static_assert(sizeof(struct pywalk_frame) == 32, "pywalk_frame");
+_Static_assert(sizeof(struct pywalk_native) == 32 + 8 * PYWALK_KERNEL + PYWALK_STACK, "native");
 _Static_assert(__builtin_offsetof(struct pywalk_record, taken_ns) == 8, "taken_ns");
 _Static_assert(__builtin_offsetof(struct pywalk_record, tid) == 16, "tid");
 _Static_assert(__builtin_offsetof(struct pywalk_record, flags) == 20, "flags");

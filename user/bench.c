@@ -12,7 +12,23 @@
 #define WALK_TIMEOUT_NS (500 * NSEC_PER_MSEC)
 /* For the tasks that wait, where there are event loops: nearly twice what 10,000 of them take. */
 #define TASKS_NS (40 * NSEC_PER_MSEC)
+#define POSITIONS_NS (10 * NSEC_PER_MSEC)
+#define MAX_POSITIONS 4 /* who is responsible, who holds the GIL */
 #define WAITS_NS (5 * NSEC_PER_MSEC) /* for what the responsible thread waits for */
+
+static void find_positions(const struct bench *b, const struct target *t, struct looks *l)
+{
+	const struct position_means means = {
+		.pid = t->pid,
+		.mem = t->mem,
+		.ops = b->ops,
+		.source = b->source,
+		.deadline_ns = clock_monotonic_ns() + POSITIONS_NS,
+		.most = MAX_POSITIONS,
+	};
+
+	positions__find(&l->positions, &means, l->snap, &l->resolved, false);
+}
 
 void bench__look(const struct bench *b, struct target *t, const struct culprit *who,
 		 struct looks *l)
@@ -35,11 +51,13 @@ void bench__look(const struct bench *b, struct target *t, const struct culprit *
 		err_set(&l->note, 0, "no stacks: out of memory");
 	waits.deadline_ns = clock_monotonic_ns() + WAITS_NS;
 	resolved__look(&l->resolved, l->snap, &waits, false);
+	find_positions(b, t, l);
 }
 
 void looks__free(struct looks *l)
 {
 	resolved__free(&l->resolved);
+	positions__free(&l->positions);
 	py_snapshot__free(l->snap);
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "position.h"
 #include "source/source.h"
 #include "stall/resolve.h"
 
@@ -40,6 +41,7 @@ struct bench {
 struct looks {
 	struct py_snapshot *snap; /* NULL: there are no stacks, and `note` says why */
 	struct resolved resolved;
+	struct positions positions;
 	struct err note; /* "" or one sentence */
 };
 

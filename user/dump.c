@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "listing.h"
+#include "position.h"
 #include "proc/task.h"
 #include "py/python.h"
 #include "py/redact.h"
@@ -20,6 +21,7 @@
 
 /* For what threads wait for: other processes are searched for the ends of pipes. */
 #define WAITS_NS (200 * NSEC_PER_MSEC)
+#define POSITIONS_NS (200 * NSEC_PER_MSEC)
 #define LISTING_NS (300 * NSEC_PER_MSEC) /* for source lines */
 #define LINES_OF_THREAD 3
 
@@ -70,8 +72,11 @@ static int walk(struct python *py, struct helper *h, const struct options *opts,
 {
 	struct py_walk_opts wo = { .tasks = PY_TASKS_ALL, .greenlets = true, .locals = h->redact };
 	struct py_snapshot *better = NULL;
-	int ret = python__walk(py, &wo, snap, err);
+	int ret;
 
+	if (opts->native) /* the kernel tells more of threads that are blocked, too */
+		open_helper(h, opts);
+	ret = python__walk(py, &wo, snap, err);
 	if (ret || !any_running(*snap))
 		return ret;
 	open_helper(h, opts);
@@ -161,6 +166,23 @@ static size_t count_others(pid_t pid, const struct py_snapshot *snap)
 	return n;
 }
 
+/* Where threads are below their Python frames. */
+static void find_positions(const struct target *t, const struct helper *h,
+			   const struct py_snapshot *snap, struct resolved *resolved,
+			   struct positions *out)
+{
+	const struct position_means means = {
+		.pid = t->pid,
+		.mem = t->mem,
+		.ops = h->ops,
+		.source = h->source,
+		.deadline_ns = clock_monotonic_ns() + POSITIONS_NS,
+		.most = POSITIONS_MAX,
+	};
+
+	positions__find(out, &means, snap, resolved, true);
+}
+
 static bool has_gil(const struct py_snapshot *snap)
 {
 	for (size_t i = 0; i < snap->nthreads; i++)
@@ -175,6 +197,7 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	struct report_dump out = { .pid = pid };
 	struct py_snapshot *snap = NULL;
 	struct resolved resolved = { 0 };
+	struct positions positions = { 0 };
 	struct waits waits = { .pid = pid };
 	struct excerpt excerpt = { .cnt = 0 };
 	struct python *py = NULL;
@@ -208,10 +231,13 @@ static int dump_one(pid_t pid, const struct options *opts, struct helper *h, str
 	waits.mem = t->mem;
 	resolved__look(&resolved, snap, &waits, true);
 	excerpt__read(&excerpt, t, &resolved);
+	if (opts->native)
+		find_positions(t, h, snap, &resolved, &positions);
 	ret = sink__dump(sink, &out, err);
 out:
 	listing__free(excerpt.line, excerpt.cnt);
 	resolved__free(&resolved);
+	positions__free(&positions);
 	py_snapshot__free(snap);
 	python__free(py);
 	target__free(t);

@@ -377,6 +377,11 @@ const struct knob knobs[] = {
 	  .set = set_on,
 	  MEMBER(full),
 	  .help = "text: all frames of libraries, too" },
+	{ .name = "native",
+	  .set = set_on,
+	  MEMBER(native),
+	  .help = "dump: also where threads are in native code\n"
+		  "and in the kernel (a stall shows it anyway)" },
 	{ .name = "traceback-suppress",
 	  .arg = "TIME",
 	  .def = "30s",

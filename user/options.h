@@ -52,6 +52,7 @@ struct options {
 	bool json;
 	bool once; /* MODE_TOP: one refresh */
 	bool full;
+	bool native; /* MODE_DUMP: what lies below the Python frames, too */
 	bool stats;
 	bool verbose;
 	const char *output; /* NULL: stdout (MODE_RUN: stderr) */

@@ -42,7 +42,7 @@ _perpetuo_bpf()
 	local word=$2 previous=$3 i
 	local options="-p --pid --follow --user --alert-interval --gil-threshold --loop-threshold --threshold --poll-interval
 		--backend --sources --json --json-mode --once
-		-o --output --full --traceback-suppress --allow --on-stall --fail-on-stall
+		-o --output --full --native --traceback-suppress --allow --on-stall --fail-on-stall
 		--print-locals --locals --no-print-locals --redact --show-secrets --features --stats
 		-v --verbose -V --version -h --help"
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proc/kstack.h"
 #include "proc/maps.h"
 #include "proc/process.h"
 #include "proc/task.h"
@@ -14,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	char *text = malloc(len ? len : 1);
 	struct task_syscall call;
 	struct task_status status;
+	struct kernel_stack kernel;
 	struct task_stat stat;
 	struct map map;
 	int64_t offset;
@@ -32,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	task_status__parse(text, len, &status);
 	task_syscall__parse(text, len, &call);
 	timens_monotonic__parse(text, len, &offset);
+	kernel_stack__parse(text, len, &kernel);
 	free(text);
 	return 0;
 }

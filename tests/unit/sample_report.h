@@ -23,6 +23,19 @@ static const struct report_frame sample_other[] = {
 	{ .name = "_bootstrap", .file = "<frozen>", .line = 0 },
 };
 
+static const struct report_native sample_native[] = {
+	{ .library = "libc.so.6", .function = "read", .offset = 0xd, .addr = 0x7f0000100d0d },
+	{ .library = "rates.so", .function = "", .offset = 0x11f3, .addr = 0x7f00002011f3 },
+	{ .library = "rates.so", .function = "", .offset = 0x1300, .addr = 0x7f0000201300 },
+	{ .library = "rates.so", .function = "load", .offset = 0x20, .addr = 0x7f0000201520 },
+	{ .library = "", .function = "", .offset = 0, .addr = 0x7f0000900000 },
+};
+
+static const struct report_kernel sample_kernel[] = {
+	{ .function = "nfs_wait_bit_killable", .module = "nfs", .offset = 0x4d },
+	{ .function = "vfs_read", .module = "", .offset = 0x32c },
+};
+
 static const struct report_thread sample_threads[] = {
 	{ .name = "MainThread",
 	  .state = "blocked",
@@ -37,7 +50,12 @@ static const struct report_thread sample_threads[] = {
 	  .note = "",
 	  .frame = sample_stuck,
 	  .nframes = 3,
-	  .task = "serve-17" },
+	  .task = "serve-17",
+	  .native = sample_native,
+	  .nnative = 5,
+	  .native_note = "incomplete: it leads to what is no code",
+	  .kernel = sample_kernel,
+	  .nkernel = 2 },
 	{ .name = "worker-1",
 	  .state = "running",
 	  .ident = 0x7f0000002000,

@@ -192,7 +192,7 @@ static void interrupted(void)
 	struct sigaction sa = { .sa_handler = on_alarm };
 	struct sink *s = NULL;
 	struct err err = { "" };
-	char *got = calloc(1, 1 << 16);
+	char *got = calloc(1, 20 * record_len() + 1000);
 	size_t len = 0;
 	ssize_t n = 1;
 	int fd[2];

@@ -51,6 +51,9 @@ static void detected(void)
 		 "        <module> (/srv/billing/__main__.py:80)\n"
 		 "        serve (/srv/billing/web.py:71)\n"
 		 "      > render (/srv/billing/report.py:42)\n"
+		 "      native: 0x7f0000900000 > rates.so load+0x20 > +0x11f3 > libc.so.6 read+0xd"
+		 " (incomplete: it leads to what is no code)\n"
+		 "      kernel: vfs_read+0x32c > nfs_wait_bit_killable+0x4d (nfs)\n"
 		 "  -- Other threads (probably not responsible) --\n"
 		 "    worker-1 (tid 1241, running, holds the GIL)\n"
 		 "        ... 3 outer frames are not shown\n"
@@ -109,6 +112,7 @@ static void others(void)
 		     "\n  Not told: 12 stalls of this tracker before, too many at once\n"),
 	   "stalls without a record are said with the next");
 	r.untold = 0;
+	thread.native = NULL;
 	thread.same = true;
 	thread.nframes = 1;
 	thread.cut = 2;
@@ -144,6 +148,7 @@ static void locals(void)
 	frame.locals_cut = 6;
 	thread.frame = &frame;
 	thread.nframes = 1;
+	thread.native = NULL;
 	r.thread_list = &thread;
 	r.nthreads = 1;
 	ok(stall_has(&r, &with,

@@ -71,6 +71,8 @@ int map__parse(const char *line, size_t len, struct map *out)
 		return -EINVAL;
 	if (out->start >= out->end)
 		return -EINVAL;
+	out->dev_major = (uint32_t)major;
+	out->dev_minor = (uint32_t)minor;
 	if (p < end && *p != ' ')
 		return -EINVAL;
 	while (p < end && *p == ' ')

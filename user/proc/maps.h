@@ -17,6 +17,7 @@ struct map {
 	uint64_t start, end; /* [start, end) */
 	uint64_t offset; /* in the file */
 	uint64_t inode; /* 0 = anonymous */
+	uint32_t dev_major, dev_minor; /* of its file system; major 0: it has no block device */
 	bool readable, writable, executable, shared;
 	/* As the kernel prints it: not sanitised, " (deleted)" included; "" = none. NUL-terminated
 	 * and owned by the struct maps; after map__parse a piece of the line and not terminated. */

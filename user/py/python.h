@@ -135,6 +135,9 @@ struct py_thread {
 	size_t cut; /* frames left out (PY_MAX_FRAMES) */
 	size_t outer; /* so many of the frames lie outside of those */
 	const char *task; /* name of the current one; "" = none, or not read */
+	/* Of an exact one that runs: its registers and C stack of that moment; NULL: not known. Its
+	 * `stack` has stack_len bytes. */
+	const struct pywalk_native *native;
 };
 
 struct py_snapshot {

@@ -24,6 +24,7 @@
 #define MAX_ATTEMPTS 6
 #define MAX_CAPTURES 3
 #define MAX_TASK_ATTEMPTS 3
+#define MAX_NATIVES 64 /* C stacks that are kept */
 #define COPIES 256 /* a power of two */
 #define UNPROVEN "no whole stack has shown yet that this Python is read right"
 
@@ -57,6 +58,7 @@ struct walker {
 	py_capture_fn capture;
 	void *capture_ctx;
 	bool want_locals;
+	size_t nnatives;
 };
 
 struct walker *walker__new(const struct py_target *t)
@@ -138,6 +140,7 @@ static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t t
 
 	if (ref->stale_id)
 		layout.ts_native_id = PYWALK_NONE;
+	rec->native.ip = 0;
 	err = w->capture(w->capture_ctx, tid, ref->tstate, &layout, rec);
 	if (err)
 		return err;
@@ -225,12 +228,30 @@ static void show_unstable(struct walker *w, int err, struct arena *arena, struct
 		show_stack(w, arena, out);
 }
 
+/* As much of it as there is. Of thousands of threads that run a few are kept. */
+static void keep_native(struct walker *w, struct arena *arena, struct py_thread *out)
+{
+	const struct pywalk_native *n = &w->record.native;
+	size_t len = offsetof(struct pywalk_native, stack) + n->stack_len;
+	struct pywalk_native *copy;
+
+	if (!n->ip || (w->nnatives >= MAX_NATIVES && !out->holds_gil))
+		return;
+	copy = arena__alloc(arena, len);
+	if (!copy)
+		return;
+	memcpy(copy, n, len);
+	out->native = copy;
+	w->nnatives++;
+}
+
 static void show_captured(struct walker *w, struct arena *arena, struct py_thread *out)
 {
 	show_stack(w, arena, out);
 	out->state = PY_RUNNING;
 	out->note = w->stack.note;
 	out->exact = !w->stack.note[0];
+	keep_native(w, arena, out);
 }
 
 /* Where the thread is; the rest of *OUT is kept. */
@@ -451,6 +472,7 @@ static int begin(struct walker *w, const struct py_walk_opts *opts)
 	int err;
 
 	memset(w->copy, 0, sizeof(w->copy));
+	w->nnatives = 0;
 	w->capture = opts ? opts->capture : NULL;
 	w->capture_ctx = opts ? opts->capture_ctx : NULL;
 	code_cache__begin(w->codes);

@@ -20,7 +20,10 @@
  *		"threads":[{"name":"MainThread","tid":1240,"ident":139872,"state":"blocked",
  *			"uninterruptible":false,"syscall":"read","fd":5,"file":"/srv/a",
  *			"futex":null,"holds_gil":false,"waits_gil":false,"exact":true,"note":"",
- *			"cut":0,"cut_at":0,"task":"serve-17","responsible":true,"same":false}],
+ *			"cut":0,"cut_at":0,"task":"serve-17","native":[{"library":"libc.so.6",
+ *				"function":"read","offset":13,"address":"0x7f3a12b4c5d0"}],
+ *			"native_note":"","kernel":[{"function":"vfs_read","module":null,
+ *				"offset":812}],"responsible":true,"same":false}],
  *		"tasks":[],"tasks_found":0,"tasks_note":""},
  *	 "stall_details":{"length_ms":201.4,
  *		"relevant_traces":[[{"name":"serve","filename":"web.py","line":71,"locals":null}]],
@@ -155,6 +158,55 @@ static void frames(struct json *j, const char *key, const struct sink_style *sty
 	json__close(j, ']');
 }
 
+static void address(struct json *j, const char *key, uint64_t addr)
+{
+	char text[20];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
+	json__text(j, key, text);
+}
+
+/* Below the Python frames, and as these from the root on. */
+static void native(struct json *j, const struct report_thread *t)
+{
+	json__open(j, "native", '[');
+	for (size_t i = t->nnative; i-- > 0;) {
+		json__open(j, NULL, '{');
+		known_text(j, "library", t->native[i].library);
+		known_text(j, "function", t->native[i].function);
+		json__count(j, "offset", t->native[i].offset);
+		address(j, "address", t->native[i].addr);
+		json__close(j, '}');
+	}
+	json__close(j, ']');
+}
+
+static void kernel(struct json *j, const struct report_thread *t)
+{
+	json__open(j, "kernel", '[');
+	for (size_t i = t->nkernel; i-- > 0;) {
+		json__open(j, NULL, '{');
+		json__text(j, "function", t->kernel[i].function);
+		known_text(j, "module", t->kernel[i].module);
+		json__count(j, "offset", t->kernel[i].offset);
+		json__close(j, '}');
+	}
+	json__close(j, ']');
+}
+
+static void position(struct json *j, const struct report_thread *t)
+{
+	if (t->native)
+		native(j, t);
+	else
+		json__null(j, "native");
+	json__text(j, "native_note", t->native_note ? t->native_note : "");
+	if (t->native)
+		kernel(j, t);
+	else
+		json__null(j, "kernel");
+}
+
 /* What is known of a thread beside its frames, of which SHOWN are told. */
 static void thread(struct json *j, const struct report_thread *t, size_t shown)
 {
@@ -174,6 +226,7 @@ static void thread(struct json *j, const struct report_thread *t, size_t shown)
 	json__count(j, "cut", t->cut + (t->nframes - shown));
 	json__count(j, "cut_at", format_cut_at(t, shown));
 	known_text(j, "task", t->task);
+	position(j, t);
 }
 
 static void task(struct json *j, const struct sink_style *style, const struct report_task *t,

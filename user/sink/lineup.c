@@ -49,6 +49,10 @@ static uint64_t hash_of(const struct report_thread *t, enum rank rank)
 	hash = hash_text(hash, t->call ? t->call : "");
 	hash = hash_text(hash, t->note);
 	hash = (hash ^ t->waits_gil ^ (uint64_t)t->exact << 1 ^ t->cut << 2) * 0x100000001b3ULL;
+	for (size_t i = 0; t->native && i < t->nnative; i++) {
+		hash = hash_text(hash, t->native[i].library);
+		hash = hash_text(hash, t->native[i].function) ^ t->native[i].offset;
+	}
 	for (size_t i = 0; i < t->nframes; i++) {
 		const struct report_frame *f = &t->frame[i];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #include "sink/page.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,6 +13,8 @@ static const char *const paint_code[] = {
 	[PAINT_ALARM] = "\033[1;31m", [PAINT_GOOD] = "\033[1;32m", [PAINT_STUCK] = "\033[1;33m",
 	[PAINT_TITLE] = "\033[1m",    [PAINT_FAINT] = "\033[2m",
 };
+
+#define MAX_SHOWN 6 /* of the innermost frames below Python's */
 
 #define PAINT_END "\033[0m"
 
@@ -171,6 +174,87 @@ static void add_frames(struct page *p, const struct report_thread *t, bool empha
 	}
 }
 
+/* Of functions of one library that follow each other and have no names the innermost will do. */
+static bool says_something(const struct page *p, const struct report_thread *t, size_t i)
+{
+	const struct report_native *f = &t->native[i];
+
+	return p->style->full || !i || *f->function || !*f->library || *f[-1].function ||
+	       strcmp(f->library, f[-1].library);
+}
+
+/* "      native: ... > python3.11 os_read+0xbf > libc.so.6 read+0xd": inwards, as the frames are */
+static void add_native(struct page *p, const struct report_thread *t)
+{
+	const char *library = "";
+	size_t shown, n = 0;
+
+	if (!t->nnative)
+		return;
+	for (shown = 0; shown < t->nnative && (n < MAX_SHOWN || p->style->full); shown++)
+		n += says_something(p, t, shown);
+	strbuf_adds(p->out, "      native: ");
+	if (shown < t->nnative)
+		strbuf_adds(p->out, "... > ");
+	for (size_t i = shown; i-- > 0;) {
+		const struct report_native *f = &t->native[i];
+
+		if (!says_something(p, t, i))
+			continue;
+		if (*f->library && strcmp(f->library, library)) {
+			page__text(p, f->library);
+			strbuf_addc(p->out, ' ');
+		}
+		library = f->library;
+		page__text(p, f->function);
+		if (*f->library)
+			strbuf_addf(p->out, "+0x%" PRIx64, f->offset);
+		else
+			strbuf_addf(p->out, "0x%" PRIx64, f->addr);
+		strbuf_adds(p->out, i ? " > " : "");
+	}
+	if (t->native_note && *t->native_note) {
+		strbuf_adds(p->out, " (");
+		page__text(p, t->native_note);
+		strbuf_addc(p->out, ')');
+	}
+	strbuf_addc(p->out, '\n');
+}
+
+/* "      kernel: ksys_read+0xba > vfs_read+0x32c > anon_pipe_read+0x366" */
+static void add_kernel(struct page *p, const struct report_thread *t)
+{
+	size_t shown = t->nkernel < MAX_SHOWN || p->style->full ? t->nkernel : MAX_SHOWN;
+
+	if (!t->nkernel)
+		return;
+	strbuf_adds(p->out, "      kernel: ");
+	if (shown < t->nkernel)
+		strbuf_adds(p->out, "... > ");
+	for (size_t i = shown; i-- > 0;) {
+		const struct report_kernel *f = &t->kernel[i];
+
+		page__text(p, f->function);
+		if (f->offset)
+			strbuf_addf(p->out, "+0x%" PRIx64, f->offset);
+		if (*f->module) {
+			strbuf_adds(p->out, " (");
+			page__text(p, f->module);
+			strbuf_addc(p->out, ')');
+		}
+		strbuf_adds(p->out, i ? " > " : "");
+	}
+	strbuf_addc(p->out, '\n');
+}
+
+static void add_position(struct page *p, const struct report_thread *t)
+{
+	if (!t->native)
+		return;
+	add_native(p, t);
+	add_kernel(p, t);
+}
+
 void page__thread(struct page *p, const struct report_thread *t, bool emphasis)
 {
 	strbuf_adds(p->out, "    ");
@@ -190,6 +274,7 @@ void page__thread(struct page *p, const struct report_thread *t, bool emphasis)
 	strbuf_adds(p->out, t->holds_gil && !t->waits_gil ? ", holds the GIL)\n" : ")\n");
 
 	add_frames(p, t, emphasis);
+	add_position(p, t);
 	if (t->same)
 		strbuf_adds(p->out, "      (the stack is the same as before)\n");
 	if (!t->nframes && !*t->note)

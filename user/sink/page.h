@@ -42,7 +42,8 @@ void page__cmdline(struct page *p, const char *const *cmdline, size_t n);
 
 /* A line; that of the frame that is stuck can be painted. */
 void page__frame(struct page *p, const struct report_frame *f, bool innermost, bool stuck);
-/* The thread, its frames from the outermost on, and what there is to say of them. */
+/* The thread, its frames from the outermost on, where it is below them, and what there is to say of
+ * all that. */
 void page__thread(struct page *p, const struct report_thread *t, bool emphasis);
 
 #endif

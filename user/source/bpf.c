@@ -123,6 +123,7 @@ static int configure(struct source *s, struct err *err)
 	bpf_program__set_autoload(skel->progs.pywalk_once, s->perf);
 	bpf_program__set_autoload(skel->progs.gil_touched, s->perf);
 	bpf_program__set_autoload(skel->progs.slots_tick_hrtimer, !s->perf);
+	bpf_program__set_autoattach(skel->progs.kstack_show, false);
 	bpf_program__set_autoload(skel->progs.family_fork, s->opts.follow);
 	bpf_program__set_autoload(skel->progs.family_exec, s->opts.follow);
 	if (bpf_map__set_max_entries(skel->maps.segments, segments) ||
@@ -479,5 +480,6 @@ const struct source_ops source_bpf = {
 	.fd = bpf_fd,
 	.dispatch = bpf_dispatch,
 	.capture = bpf_walk__capture,
+	.kernel_stack = bpf_kstack__read,
 	.stats = bpf_stats,
 };

@@ -3,7 +3,7 @@
  * The BPF backend, inside: bpf.c wires and tells, bpf_table.c keeps the tables that the programs
  * read, bpf_gil.c that of the GILs, bpf_loop.c that of event loops, bpf_account.c that of where the
  * time of threads went, bpf_family.c that of who is followed, bpf_tick.c has the ticks, bpf_walk.c
- * takes stacks.
+ * takes stacks, bpf_kstack.c those in the kernel.
  */
 #ifndef PERPETUO_SOURCE_BPF_H
 #define PERPETUO_SOURCE_BPF_H
@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "bpf/account_abi.h"
 #include "bpf/gil_abi.h"
+#include "bpf/kstack_abi.h"
 #include "bpf/loop_abi.h"
 #include "bpf/table_abi.h"
 #include "bpf/walk_abi.h"
@@ -175,5 +176,9 @@ int bpf_walk__open(struct source *s, struct err *err);
 int bpf_walk__capture(void *ctx, pid_t tid, uint64_t tstate, const struct pywalk_layout *layout,
 		      struct pywalk_record *out);
 int bpf_walk__record(void *ctx, void *data, size_t len);
+
+/* bpf_kstack.c: as in source_ops. */
+int bpf_kstack__read(struct source *s, pid_t tid, const uint64_t *ip, size_t cnt,
+		     struct kernel_stack *out);
 
 #endif

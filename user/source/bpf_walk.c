@@ -32,6 +32,19 @@ int bpf_walk__open(struct source *s, struct err *err)
 	return run.retval ? err_set(err, -EIO, "a BPF program failed (%u)", run.retval) : 0;
 }
 
+/* It lies in the map: the program leaves it alone until it is asked again. */
+static void copy_native(struct source *s, struct pywalk_native *out)
+{
+	const struct pywalk_native *in = &s->walk->record.native;
+
+	memcpy(out, in, offsetof(struct pywalk_native, stack));
+	if (out->nkernel > PYWALK_KERNEL)
+		out->nkernel = PYWALK_KERNEL;
+	if (out->stack_len > PYWALK_STACK)
+		out->stack_len = PYWALK_STACK;
+	memcpy(out->stack, in->stack, out->stack_len);
+}
+
 int bpf_walk__record(void *ctx, void *data, size_t len)
 {
 	const struct pywalk_record *rec = data;
@@ -42,6 +55,7 @@ int bpf_walk__record(void *ctx, void *data, size_t len)
 	    rec->nframes > PYWALK_FRAMES || len < HEADER_LEN + rec->nframes * sizeof(*rec->frame))
 		return 0;
 	memcpy(s->captured, rec, HEADER_LEN + rec->nframes * sizeof(*rec->frame));
+	copy_native(s, &s->captured->native);
 	s->answered = true;
 	return 0;
 }

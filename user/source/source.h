@@ -124,6 +124,7 @@ struct source_opts {
 
 typedef void (*source_event_fn)(void *ctx, const struct source_event *ev);
 
+struct kernel_stack;
 struct source;
 
 struct source_ops {
@@ -227,6 +228,14 @@ struct source_ops {
 
 	/* The stack of a running thread; NULL if this backend has no means. ctx is the source. */
 	py_capture_fn capture;
+
+	/*
+	 * Where thread TID (in our pid namespace) is in the kernel, and its registers: of one that
+	 * is off CPU; or, for a running one, the CNT addresses at IP that `capture` took. 0;
+	 * -ESRCH; or what the kernel said. NULL if this backend has no such means.
+	 */
+	int (*kernel_stack)(struct source *s, pid_t tid, const uint64_t *ip, size_t cnt,
+			    struct kernel_stack *out);
 
 	/* Adds "name value" lines for --stats: every early return of every program by name. */
 	void (*stats)(struct source *s, struct strbuf *out);

@@ -30,6 +30,20 @@ struct report_frame {
 	size_t locals_cut; /* left out: there were too many */
 };
 
+/* A frame of native code. */
+struct report_native {
+	const char *library; /* the file's name, "" = in none */
+	const char *function; /* "" = not known */
+	uint64_t offset; /* in the function, else in the file */
+	uint64_t addr; /* in the process */
+};
+
+struct report_kernel {
+	const char *function;
+	const char *module; /* "" = the kernel itself */
+	uint64_t offset;
+};
+
 struct report_thread {
 	const char *name;
 	const char *state; /* "running", "blocked", "stopped", "gone", "unknown" */
@@ -55,6 +69,12 @@ struct report_thread {
 	size_t outer; /* so many of the frames lie outside of those; nframes and more: none do */
 	bool same; /* its stack is the one that a record of this stall showed last */
 	const char *task; /* that its event loop runs; NULL or "" = none, or not known */
+	/* What lies below the Python frames, innermost first; NULL: was not looked at */
+	const struct report_native *native;
+	size_t nnative;
+	const char *native_note; /* "" or why these are not all, or not of one moment; or NULL */
+	const struct report_kernel *kernel; /* there where `native` is */
+	size_t nkernel;
 };
 
 #define REPORT_NO_INDEX SIZE_MAX
