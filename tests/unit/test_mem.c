@@ -106,6 +106,37 @@ static void whole_pages(void)
 	mem__free(m);
 }
 
+static void side_by_side(void)
+{
+	enum { LEN = 64 * PAGE };
+	static uint8_t data[LEN];
+	struct image im = { 0x10000, data, LEN, 0 };
+	struct mem *m = image_mem(&im);
+	uint64_t v[4];
+	int missed = 0;
+
+	for (size_t i = 0; i < LEN; i++)
+		data[i] = (uint8_t)(i / PAGE);
+	mem__use_pages(m, true);
+	mem__defer(m, true);
+	im.calls = 0;
+	for (uint64_t i = 0; i < 4; i++)
+		missed += mem__read_u64(m, 0x10000 + i * 16 * PAGE, &v[i]) == -EAGAIN;
+	ok(missed == 4 && !im.calls, "what no page has is left for later");
+	ok(mem__catch_up(m) && im.calls == 1, "then all of it is one read");
+	missed = 0;
+	for (uint64_t i = 0; i < 4; i++)
+		missed += mem__read_u64(m, 0x10000 + i * 16 * PAGE, &v[i]) ||
+			  v[i] != i * 16 * 0x0101010101010101ULL;
+	ok(!missed && im.calls == 1, "and right");
+	ok(!mem__catch_up(m), "nothing is missing any more");
+	is_int(mem__read_u64(m, 8, &v[0]), -EAGAIN, "what is not there may come");
+	ok(!mem__catch_up(m), "but does not");
+	mem__defer(m, false);
+	is_int(mem__read_u64(m, 8, &v[0]), -EFAULT, "and is not waited for afterwards");
+	mem__free(m);
+}
+
 static void own(void)
 {
 	uint8_t *map =
@@ -174,9 +205,10 @@ static void other(void)
 
 int main(void)
 {
-	plan(9 + 5 + 7 + 6 + 7);
+	plan(9 + 5 + 7 + 7 + 6 + 7);
 	image();
 	whole_pages();
+	side_by_side();
 	any_order();
 	own();
 	other();

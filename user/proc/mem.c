@@ -16,7 +16,11 @@
 #include "proc/process.h"
 #include "proc/task.h"
 
-#define BATCH 256 /* ranges of one system call: 8 KiB of iovecs on the stack */
+#define BATCH                                                                               \
+	1024 /* ranges of one system call, all that it takes: 32 KiB of iovecs on the stack \
+	      */
+#define MAX_MISSES \
+	32 /* that are read together: with their neighbours they fill half of the pages */
 #define PAGE PAGES_SIZE
 #define PAGES_AT_ONCE 4 /* that one call reads where a lookup wants one */
 #define MAX_GAP 1024 /* bytes between two ranges that are read as one */
@@ -35,6 +39,9 @@ struct mem {
 	void *ctx; /* owned: ops->free */
 	struct memo *memo; /* told of all that is read, NULL = nobody is */
 	struct pages *pages; /* NULL: reads go to the process itself */
+	bool deferred; /* what no page has is missed, and noted: */
+	uint64_t miss[MAX_MISSES];
+	size_t nmisses;
 	struct scratch *scratch; /* of mem__readv_any(), made when it is needed */
 	struct mem_stats stats;
 };
@@ -364,7 +371,7 @@ int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt)
 	int err = 0, ret;
 	size_t n, joined;
 
-	if (!m->scratch)
+	if (!m->scratch && !m->ops->sparse)
 		m->scratch = malloc(sizeof(*m->scratch));
 	if (!m->scratch)
 		return mem__readv(m, range, cnt);
@@ -390,55 +397,102 @@ int mem__readv_any(struct mem *m, struct mem_range *range, size_t cnt)
 	return err;
 }
 
-/* Reads the page at ADDR and its neighbours: what a lookup wants next lies often beside. */
-static void fill_pages(struct mem *m, uint64_t addr)
+/* Plans to read the page at ADDR and its neighbours: what a lookup wants next lies often beside. */
+static size_t plan_pages(struct mem *m, uint64_t addr, struct mem_range *range)
 {
 	uint64_t first = addr - addr % (PAGES_AT_ONCE * PAGE);
-	struct mem_range range[PAGES_AT_ONCE];
 	size_t n = 0;
 
-	for (uint64_t at = first; n < PAGES_AT_ONCE && at - first < PAGES_AT_ONCE * PAGE;
-	     at += PAGE)
+	for (uint64_t at = first; at - first < PAGES_AT_ONCE * PAGE; at += PAGE)
 		if (!pages__find(m->pages, at))
 			range[n++] = (struct mem_range){ .addr = at,
 							 .buf = pages__place(m->pages, at),
 							 .len = PAGE };
-	m->stats.ranges += n;
-	m->stats.bytes += n * PAGE;
-	read_batch(m, range, n);
-	for (size_t i = 0; i < n; i++)
-		if (range[i].err)
-			pages__drop(m->pages, range[i].addr);
+	return n;
 }
 
-/* Out of the page that has it all. False: there is none, or it cannot be read as a whole. */
-static bool read_page(struct mem *m, struct mem_range *range)
+/* How many of them are there now. */
+static size_t fill_pages(struct mem *m, struct mem_range *range, size_t cnt)
 {
-	uint64_t addr = range->addr - range->addr % PAGE;
-	const uint8_t *bytes;
+	size_t whole = cnt;
 
-	if (range->len > PAGE - (range->addr - addr))
-		return false;
-	bytes = pages__find(m->pages, addr);
-	if (!bytes) {
-		fill_pages(m, addr);
-		bytes = pages__find(m->pages, addr);
+	m->stats.ranges += cnt;
+	m->stats.bytes += cnt * PAGE;
+	read_batch(m, range, cnt);
+	for (size_t i = 0; i < cnt; i++) {
+		if (!range[i].err)
+			continue;
+		pages__drop(m->pages, range[i].addr);
+		whole--;
 	}
-	if (!bytes)
+	return whole;
+}
+
+/* The page at ADDR. NULL: it cannot be read as a whole, or later (mem__defer). */
+static const uint8_t *page_at(struct mem *m, uint64_t addr)
+{
+	const uint8_t *bytes = pages__find(m->pages, addr);
+	struct mem_range range[PAGES_AT_ONCE];
+
+	if (bytes)
+		return bytes;
+	if (m->deferred && m->nmisses < MAX_MISSES)
+		m->miss[m->nmisses++] = addr;
+	if (m->deferred)
+		return NULL;
+	fill_pages(m, range, plan_pages(m, addr, range));
+	return pages__find(m->pages, addr);
+}
+
+/* Out of the one or two pages that have it all. */
+static bool read_pages(struct mem *m, struct mem_range *range)
+{
+	uint64_t addr = range->addr, page;
+	uint8_t *buf = range->buf;
+	const uint8_t *bytes;
+	size_t len;
+
+	if (range->len > PAGE || addr + range->len < addr)
 		return false;
-	memcpy(range->buf, bytes + (range->addr - addr), range->len);
+	for (size_t left = range->len; left; left -= len, addr += len, buf += len) {
+		page = addr - addr % PAGE;
+		bytes = page_at(m, page);
+		if (!bytes)
+			return false;
+		len = PAGE - (addr - page) < left ? PAGE - (addr - page) : left;
+		memcpy(buf, bytes + (addr - page), len);
+	}
 	range->err = 0;
 	if (m->memo)
 		memo__note(m->memo, range);
 	return true;
 }
 
+void mem__defer(struct mem *m, bool on)
+{
+	m->deferred = on && m->pages;
+	m->nmisses = 0;
+}
+
+bool mem__catch_up(struct mem *m)
+{
+	struct mem_range range[MAX_MISSES * PAGES_AT_ONCE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->nmisses; i++)
+		n += plan_pages(m, m->miss[i], &range[n]);
+	m->nmisses = 0;
+	return n && fill_pages(m, range, n);
+}
+
 int mem__read(struct mem *m, uint64_t addr, void *buf, size_t len)
 {
 	struct mem_range range = { .addr = addr, .buf = buf, .len = len };
 
-	if (!len || (m->pages && read_page(m, &range)))
+	if (!len || (m->pages && read_pages(m, &range)))
 		return 0;
+	if (m->deferred && len <= PAGE)
+		return -EAGAIN;
 	return mem__readv(m, &range, 1);
 }
 
@@ -469,7 +523,8 @@ void mem__use_pages(struct mem *m, bool on)
 {
 	pages__free(m->pages);
 	/* without memory for them it is only slower */
-	m->pages = on ? pages__new() : NULL;
+	m->pages = on && !m->ops->sparse ? pages__new() : NULL;
+	mem__defer(m, false);
 }
 
 void mem__set_memo(struct mem *m, struct memo *memo)

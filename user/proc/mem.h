@@ -39,6 +39,7 @@ struct mem_ops {
 	/* 0, or -ESRCH when that memory is no more; NULL: it always is */
 	int (*check)(void *ctx);
 	void (*free)(void *ctx); /* may be NULL */
+	bool sparse; /* whole pages are not there, or not wanted: only what is asked for is read */
 };
 
 /*
@@ -89,6 +90,14 @@ const struct mem_stats *mem__stats(const struct mem *m);
  * beginning.
  */
 void mem__use_pages(struct mem *m, bool on);
+
+/*
+ * For many such lookups side by side, while pages are used: between ON and off mem__read() of what
+ * no page has fails with -EAGAIN, and mem__catch_up() reads the pages of all that was missed in one
+ * call. False: there was nothing to read, or nothing that can be read.
+ */
+void mem__defer(struct mem *m, bool on);
+bool mem__catch_up(struct mem *m);
 
 /* Every range that is read is told to MEMO (borrowed), until this is called with NULL. */
 void mem__set_memo(struct mem *m, struct memo *memo);

@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
-#define MAX_PAGES 128
+#define MAX_PAGES 256
 #define NONE 1 /* no page begins there */
 
 struct pages {
 	uint64_t addr[MAX_PAGES];
 	size_t next; /* which one goes when there is no room: the oldest */
+	size_t found; /* the last one: the next look is mostly for it, too */
 	uint8_t bytes[MAX_PAGES][PAGES_SIZE];
 };
 
@@ -20,7 +21,7 @@ struct pages *pages__new(void)
 		return NULL;
 	for (size_t i = 0; i < MAX_PAGES; i++)
 		p->addr[i] = NONE;
-	p->next = 0;
+	p->next = p->found = 0;
 	return p;
 }
 
@@ -29,11 +30,16 @@ void pages__free(struct pages *p)
 	free(p);
 }
 
-const uint8_t *pages__find(const struct pages *p, uint64_t addr)
+const uint8_t *pages__find(struct pages *p, uint64_t addr)
 {
-	for (size_t i = 0; i < MAX_PAGES; i++)
-		if (p->addr[i] == addr)
-			return p->bytes[i];
+	if (p->addr[p->found] == addr)
+		return p->bytes[p->found];
+	for (size_t i = 0; i < MAX_PAGES; i++) {
+		if (p->addr[i] != addr)
+			continue;
+		p->found = i;
+		return p->bytes[i];
+	}
 	return NULL;
 }
 

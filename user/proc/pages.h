@@ -14,7 +14,7 @@ struct pages *pages__new(void); /* NULL: no memory */
 void pages__free(struct pages *p); /* NULL is fine */
 
 /* The bytes of the page at ADDR (a multiple of PAGES_SIZE), or NULL: it is not kept. */
-const uint8_t *pages__find(const struct pages *p, uint64_t addr);
+const uint8_t *pages__find(struct pages *p, uint64_t addr);
 
 /*
  * Where the page at ADDR is to be read to. It counts as kept from then on: a reader that fails

@@ -122,6 +122,7 @@ static const struct mem_ops recorder_ops = {
 	.readv = recorder_readv,
 	.check = recorder_check,
 	.free = recorder_mem_free,
+	.sparse = true,
 };
 
 int recorder__new(struct mem *from, struct mem **out, struct recorder **rec)
@@ -402,7 +403,7 @@ static ssize_t recording_readv(void *ctx, const struct mem_range *range, size_t 
 
 int recording__mem(struct recording *r, struct mem **out)
 {
-	static const struct mem_ops ops = { .readv = recording_readv };
+	static const struct mem_ops ops = { .readv = recording_readv, .sparse = true };
 
 	return mem__from_ops(&ops, r, out);
 }

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/strbuf.h"
+#include "py/copies.h"
 #include "py/linetable.h"
 #include "py/unicode.h"
 
@@ -15,7 +16,6 @@
 #define MAX_BYTES (6u << 20) /* all contents; then the cache starts afresh */
 #define MAX_LINETABLE (256u << 10)
 #define MAX_UNITS (64u << 20) /* instructions of one code object */
-#define MAX_COPIES 4096 /* of the bytecode of one code object: one for each thread */
 
 /* What is read of one object: from the field that holds its length to the end of its data. */
 struct blob {
@@ -45,8 +45,7 @@ struct entry {
 	bool ok;
 	bool fleeting; /* cannot be compared (no compact str): read anew each time */
 	char *text[2]; /* owned: file, name */
-	uint64_t copies; /* where the list of copies lies; 0 = none */
-	uint64_t ncopies, *copy; /* owned: their addresses, read anew for each stack */
+	struct copies copies;
 };
 
 struct code_cache {
@@ -55,7 +54,7 @@ struct code_cache {
 	size_t entries, bytes;
 	uint64_t load, walk;
 	struct entry *work[PY_MAX_FRAMES];
-	struct mem_range range[(BLOBS + 1) * PY_MAX_FRAMES];
+	struct mem_range range[(BLOBS + 2) * PY_MAX_FRAMES];
 	uint8_t head[PY_MAX_FRAMES][PY_CODE_BYTES];
 	uint8_t obj_head[PY_MAX_FRAMES][BLOBS][PY_STR_BYTES];
 	uint8_t *scratch;
@@ -72,9 +71,7 @@ static void entry_clear(struct code_cache *cache, struct entry *e)
 	free(e->text[FILE_BLOB]);
 	free(e->text[NAME_BLOB]);
 	e->text[FILE_BLOB] = e->text[NAME_BLOB] = NULL;
-	free(e->copy);
-	e->copy = NULL;
-	e->ncopies = 0;
+	copies__free(&e->copies);
 	e->code.file = e->code.name = "";
 	e->ok = false;
 }
@@ -185,23 +182,30 @@ static bool is_due(const struct code_cache *cache, const struct entry *e)
 }
 
 /*
- * One call for the heads of work[0..CNT), and behind each of those that are due what is cached of
- * it, as the target has it now.
+ * One call for the heads of work[0..CNT), and behind each its copies, and of those that are due
+ * what is cached of it, as the target has it now.
  */
 static int read_heads(struct code_cache *cache, size_t cnt)
 {
 	size_t total = 0, at = 0, n = 0;
 
-	for (size_t i = 0; i < cnt; i++)
+	for (size_t i = 0; i < cnt; i++) {
+		total += copies__len(&cache->work[i]->copies);
 		for (size_t k = 0; is_due(cache, cache->work[i]) && k < BLOBS; k++)
 			total += cache->work[i]->blob[k].len;
+	}
 	if (reserve(cache, total))
 		return -ENOMEM;
 	for (size_t i = 0; i < cnt; i++) {
 		const struct entry *e = cache->work[i];
+		size_t len = copies__len(&e->copies);
 
 		cache->range[n++] = (struct mem_range){ e->code.addr, cache->head[i],
 							cache->target->layout.code.span, 0 };
+		if (len)
+			cache->range[n++] =
+				(struct mem_range){ e->copies.at, cache->scratch + at, len, 0 };
+		at += len;
 		for (size_t k = 0; is_due(cache, e) && k < BLOBS; k++) {
 			const struct blob *b = &e->blob[k];
 
@@ -345,7 +349,7 @@ static int fetch(struct code_cache *cache, struct entry **list, size_t cnt)
 			};
 	for (size_t i = 0; i < cnt; i++)
 		n += plan_len(l, list[i], &cache->range[n]);
-	err = mem__readv(cache->target->mem, cache->range, n);
+	err = mem__readv_any(cache->target->mem, cache->range, n);
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < cnt; i++) {
@@ -371,7 +375,7 @@ static int fetch(struct code_cache *cache, struct entry **list, size_t cnt)
 			cache->range[n++] =
 				(struct mem_range){ list[i]->blob[k].addr, list[i]->blob[k].data,
 						    list[i]->blob[k].len, 0 };
-	err = mem__readv(cache->target->mem, cache->range, n);
+	err = mem__readv_any(cache->target->mem, cache->range, n);
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < planned; i++) {
@@ -424,86 +428,55 @@ static ssize_t sort_out(struct code_cache *cache, size_t cnt)
 	if (err && err != -EFAULT)
 		return err;
 	for (size_t i = 0; i < cnt; i++) {
-		const struct mem_range *head = r;
+		const struct mem_range *head = r++, *copies = NULL, *blobs;
+		uint64_t list;
 		bool due;
 
 		e = cache->work[i];
 		due = is_due(cache, e);
-		r += due ? 1 + BLOBS : 1;
+		if (copies__len(&e->copies))
+			copies = r++;
+		blobs = r;
+		r += due ? BLOBS : 0;
 		if (head->err || parse_key(&t->layout, cache->head[i], &k) ||
 		    k.type != t->code_type) {
 			entry_clear(cache, e);
 			continue;
 		}
-		e->copies = parse_copies(&t->layout, cache->head[i]);
+		list = parse_copies(&t->layout, cache->head[i]);
+		if (copies && !copies->err && list == e->copies.at &&
+		    !copies__again(&e->copies, copies->buf))
+			e->copies.seen = cache->load;
 		if (e->ok && !e->fleeting && !memcmp(&e->key, &k, sizeof(k)) &&
-		    (!due || same_blobs(e, head + 1))) {
+		    (!due || same_blobs(e, blobs))) {
 			e->compared = cache->walk;
+			e->copies.at = list;
 			continue;
 		}
 		entry_clear(cache, e);
+		e->copies.at = list;
 		e->key = k;
 		cache->work[fetch_cnt++] = e;
 	}
 	return (ssize_t)fetch_cnt;
 }
 
-/*
- * Free-threaded builds: each thread but the first may run a copy of its own of the bytecode. The
- * list grows by being replaced, so it is never remembered. What cannot be read is left out: then
- * the instruction is in none.
- */
-static int load_copies(struct code_cache *cache, struct entry **list, size_t cnt)
+/* Reads the copies of S that the heads did not come with. */
+static int load_copies(struct code_cache *cache, const struct stack *s,
+		       const struct code *out[PY_MAX_FRAMES])
 {
-	struct mem_range *range = cache->range;
-	size_t n = 0;
-	int err;
-
-	for (size_t i = 0; i < cnt; i++)
-		range[i] = (struct mem_range){ list[i]->copies, &list[i]->ncopies, 8, 0 };
-	err = mem__readv(cache->target->mem, range, cnt);
-	if (err && err != -EFAULT)
-		return err;
-	for (size_t i = 0; i < cnt; i++) {
-		struct entry *e = list[i];
-
-		free(e->copy);
-		e->copy = NULL;
-		if (range[i].err || e->ncopies > MAX_COPIES)
-			e->ncopies = 0;
-		if (!e->ncopies)
-			continue;
-		e->copy = calloc(e->ncopies, sizeof(*e->copy));
-		if (!e->copy)
-			return -ENOMEM;
-		list[n++] = e;
-	}
-	for (size_t i = 0; i < n; i++)
-		range[i] = (struct mem_range){ list[i]->copies + 8, list[i]->copy,
-					       list[i]->ncopies * 8, 0 };
-	err = mem__readv(cache->target->mem, range, n);
-	for (size_t i = 0; i < n; i++)
-		if (range[i].err)
-			list[i]->ncopies = 0;
-	return err == -EFAULT ? 0 : err;
-}
-
-/* The entries of S that have copies, each once. */
-static size_t with_copies(struct code_cache *cache, const struct stack *s,
-			  const struct code *out[PY_MAX_FRAMES], struct entry **list)
-{
+	struct copies *list[PY_MAX_FRAMES];
 	struct entry *e;
 	size_t n = 0;
 
-	cache->load++;
 	for (size_t i = 0; i < s->cnt; i++) {
 		e = (struct entry *)out[i];
-		if (!e || !e->copies || e->seen == cache->load)
+		if (!e || !e->copies.at || e->copies.seen == cache->load)
 			continue;
-		e->seen = cache->load;
-		list[n++] = e;
+		e->copies.seen = cache->load;
+		list[n++] = &e->copies;
 	}
-	return n;
+	return copies__load(cache->target->mem, list, n, cache->range);
 }
 
 int code_cache__load(struct code_cache *cache, const struct stack *s,
@@ -524,7 +497,7 @@ int code_cache__load(struct code_cache *cache, const struct stack *s,
 		if (!((const struct entry *)out[i])->ok)
 			out[i] = NULL;
 	if (!err && cache->target->layout.code.copies != PY_NONE)
-		err = load_copies(cache, cache->work, with_copies(cache, s, out, cache->work));
+		err = load_copies(cache, s, out);
 	return err;
 }
 
@@ -538,9 +511,9 @@ static int64_t offset_of(const struct code_cache *cache, const struct entry *e, 
 {
 	int64_t offset = (int64_t)(instr - (e->code.addr + cache->target->layout.code.bytecode));
 
-	for (size_t i = 0; !in_code(e, offset) && i < e->ncopies; i++)
-		if (e->copy[i])
-			offset = (int64_t)(instr - e->copy[i]);
+	for (size_t i = 0; !in_code(e, offset) && i < e->copies.cnt; i++)
+		if (e->copies.addr[i])
+			offset = (int64_t)(instr - e->copies.addr[i]);
 	return offset;
 }
 

@@ -60,8 +60,7 @@ static struct chain *chain_of(struct heap_reader *r, uint64_t tstate)
 	return room ? room : &r->chain[home % MAX_CHAINS];
 }
 
-/* Without memory nothing is remembered. */
-static void remember(struct heap_reader *r, uint64_t tstate, const struct stack *s)
+void heap__expect(struct heap_reader *r, uint64_t tstate, const struct stack *s)
 {
 	struct chain *c = chain_of(r, tstate);
 
@@ -196,6 +195,6 @@ int heap__read(struct heap_reader *r, uint64_t tstate, bool at_rest, struct stac
 	if (err)
 		stack__clear(out);
 	else
-		remember(r, tstate, out);
+		heap__expect(r, tstate, out);
 	return err;
 }

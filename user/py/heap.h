@@ -23,4 +23,7 @@ void heap_reader__free(struct heap_reader *r); /* NULL is fine */
 /* As stack__read(). */
 int heap__read(struct heap_reader *r, uint64_t tstate, bool at_rest, struct stack *out);
 
+/* The next look is for the chain S first. Without memory nothing is remembered. */
+void heap__expect(struct heap_reader *r, uint64_t tstate, const struct stack *s);
+
 #endif

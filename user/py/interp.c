@@ -18,6 +18,8 @@ struct interp {
 
 struct thread_state {
 	uint64_t next, interp, ident, native_id;
+	uint64_t frame, chunk, top;
+	bool fresh;
 };
 
 static int read_interp(const struct py_target *t, uint64_t addr, struct interp *out)
@@ -75,11 +77,13 @@ static uint64_t gil_holder(const struct py_target *t, uint64_t gil)
 /* Thread states may lie at the end of a mapping: only what is used is read. */
 static size_t tstate_span(const struct py_layout *l)
 {
-	uint32_t max = l->ts.next > l->ts.interp ? l->ts.next : l->ts.interp;
+	const uint32_t field[] = { l->ts.interp, l->ts.thread_id, l->ts.native_id,
+				   l->ts.frame,	 l->ts.chunk,	  l->ts.top };
+	uint32_t max = l->ts.next;
 
-	max = l->ts.thread_id > max ? l->ts.thread_id : max;
-	if (l->ts.native_id != PY_NONE && l->ts.native_id > max)
-		max = l->ts.native_id;
+	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++)
+		if (field[i] != PY_NONE && field[i] > max)
+			max = field[i];
 	return max + 8;
 }
 
@@ -91,8 +95,13 @@ static void parse_tstate(const struct py_layout *l, const uint8_t *data, struct 
 	bytes_u64(&b, l->ts.next, &out->next);
 	bytes_u64(&b, l->ts.interp, &out->interp);
 	bytes_u64(&b, l->ts.thread_id, &out->ident);
+	bytes_u64(&b, l->ts.frame, &out->frame);
 	if (l->ts.native_id != PY_NONE)
 		bytes_u64(&b, l->ts.native_id, &out->native_id);
+	if (l->ts.chunk == PY_NONE)
+		return;
+	bytes_u64(&b, l->ts.chunk, &out->chunk);
+	bytes_u64(&b, l->ts.top, &out->top);
 }
 
 /* ---- what is remembered ---------------------------------------------------------------------- */
@@ -145,6 +154,7 @@ static int read_tstate(const struct py_target *t, struct guess *g, uint64_t addr
 	err = mem__read(t->mem, addr, buf, g->span);
 	if (!err)
 		parse_tstate(&t->layout, buf, out);
+	out->fresh = true;
 	return err;
 }
 
@@ -218,6 +228,10 @@ static int list_threads(const struct py_target *t, const struct interp *in, stru
 			.ident = ts.ident,
 			.ns_tid = ts.native_id <= INT32_MAX ? (pid_t)ts.native_id : 0,
 			.gil = in->words,
+			.frame = ts.frame,
+			.chunk = ts.chunk,
+			.top = ts.top,
+			.fresh = ts.fresh,
 			.holds_gil = addr == in->holder,
 			.collects = addr == in->holder && is_collecting(t, in->addr),
 		};
@@ -298,7 +312,10 @@ int thread_refs__load(const struct py_target *t, struct thread_refs *list)
 	for (int i = 0; !err && i < MAX_TRIES; i++) {
 		fresh.cnt = 0;
 		fresh.note = "";
+		/* the first time each leads to the next; they lie close together */
+		mem__use_pages(t->mem, !g.cnt);
 		err = list_all(t, &g, &fresh);
+		mem__use_pages(t->mem, false);
 		if (err != -EAGAIN)
 			break;
 		/* what was remembered is old by now */

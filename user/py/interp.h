@@ -14,10 +14,12 @@
 struct thread_ref {
 	uint64_t tstate, interp, interp_id, ident;
 	uint64_t gil; /* its words, as in py_gils; 0 = none */
+	uint64_t frame, chunk, top; /* of its stack, as they were: py_layout.ts */
 	pid_t ns_tid;
 	bool holds_gil;
 	bool stale_id; /* set by the walker: ns_tid is that of a thread of another process */
 	bool collects; /* garbage, with the GIL */
+	bool fresh; /* it was not in the list before */
 };
 
 struct thread_refs {

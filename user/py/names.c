@@ -9,6 +9,7 @@
 #include "py/python.h"
 
 #define MAX_NAME 128 /* characters of a thread's name */
+#define MAX_ROUNDS 12 /* of reading what the last one missed */
 
 /* Found once and then only checked: the search among the modules is what costs. */
 struct registry {
@@ -126,18 +127,23 @@ static int add(struct thread_names *names, uint64_t interp, uint64_t ident, char
 	return 0;
 }
 
+/* -EAGAIN: not all of it is there yet. */
 static int add_thread(struct thread_names *names, uint64_t interp, const struct dict_entry *e)
 {
 	const struct py_target *t = names->target;
 	struct strbuf text = STRBUF_INIT;
 	uint64_t ident, name;
 	char *s;
+	int err;
 
-	if (object__u64(t, e->key, &ident) ||
-	    object__attribute(t, e->value, "_name", &names->hint, &name) ||
-	    object__str(t, name, MAX_NAME, &text)) {
+	err = object__u64(t, e->key, &ident);
+	if (!err)
+		err = object__attribute(t, e->value, "_name", &names->hint, &name);
+	if (!err)
+		err = object__str(t, name, MAX_NAME, &text);
+	if (err) {
 		strbuf_free(&text);
-		return 0;
+		return err == -EAGAIN ? err : 0;
 	}
 	s = strbuf_detach(&text);
 	if (!s || add(names, interp, ident, s)) {
@@ -147,20 +153,43 @@ static int add_thread(struct thread_names *names, uint64_t interp, const struct 
 	return 0;
 }
 
+/* Those of ENTRIES that are still to be done; they are struck off. */
+static int add_threads(struct thread_names *names, uint64_t interp, struct dict_entries *entries)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < entries->cnt && names->cnt < PY_MAX_THREADS; i++) {
+		struct dict_entry *e = &entries->entry[i];
+
+		if (py_target__late(names->target))
+			break;
+		if (e->key && e->value)
+			err = add_thread(names, interp, e);
+		if (err == -EAGAIN)
+			continue;
+		if (err)
+			return err;
+		e->key = 0;
+	}
+	return 0;
+}
+
+/* All threads side by side, as far as they go; then what they missed, and last whatever is left. */
 static int load_interp(struct thread_names *names, uint64_t interp)
 {
+	struct mem *mem = names->target->mem;
 	struct dict_entries entries;
 	uint64_t active;
 	int err = 0;
 
 	if (find_active(names, interp, &active) || object__dict(names->target, active, &entries))
 		return 0;
-	for (size_t i = 0; !err && i < entries.cnt && names->cnt < PY_MAX_THREADS; i++) {
-		if (py_target__late(names->target))
-			break;
-		if (entries.entry[i].key && entries.entry[i].value)
-			err = add_thread(names, interp, &entries.entry[i]);
-	}
+	mem__defer(mem, true);
+	for (int round = 0; !err && round < MAX_ROUNDS && (!round || mem__catch_up(mem)); round++)
+		err = add_threads(names, interp, &entries);
+	mem__defer(mem, false);
+	if (!err)
+		err = add_threads(names, interp, &entries);
 	dict_entries__free(&entries);
 	return err;
 }

@@ -195,16 +195,17 @@ out:
 int object__dict(const struct py_target *t, uint64_t addr, struct dict_entries *out)
 {
 	const struct py_layout *l = &t->layout;
+	uint32_t last = l->dict.keys > l->dict.values ? l->dict.keys : l->dict.values;
 	uint64_t type, keys, values;
-	struct mem_range range[] = {
-		{ addr + l->object.type, &type, 8, 0 },
-		{ addr + l->dict.keys, &keys, 8, 0 },
-		{ addr + l->dict.values, &values, 8, 0 },
-	};
+	uint8_t head[PY_HEAD_BYTES];
+	struct bytes b = { head, last + 8 };
 	int err;
 
 	*out = (struct dict_entries){ 0 };
-	err = mem__readv(t->mem, range, sizeof(range) / sizeof(range[0]));
+	err = mem__read(t->mem, addr, head, b.len);
+	if (!err && (bytes_u64(&b, l->object.type, &type) || bytes_u64(&b, l->dict.keys, &keys) ||
+		     bytes_u64(&b, l->dict.values, &values)))
+		err = -EINVAL;
 	if (!err && t->dict_type && type != t->dict_type)
 		err = -EINVAL;
 	return err ? err : read_keys(t, keys, values, out);
@@ -217,22 +218,27 @@ static ssize_t find_in_batch(const struct py_target *t, const struct dict_entry 
 	size_t ascii = t->layout.str.ascii_size;
 	uint8_t key[BATCH][PY_STR_BYTES + MAX_NAME];
 	struct mem_range range[BATCH];
+	size_t index[BATCH], n = 0;
 	struct py_str s;
 	int err;
 
-	/* one that cannot be read so far is shorter than NAME */
-	for (size_t i = 0; i < cnt; i++)
-		range[i] = (struct mem_range){ entry[i].key, key[i], ascii + len, 0 };
-	err = mem__readv(t->mem, range, cnt);
+	/* one that cannot be read so far is shorter than NAME; deleted ones have no key */
+	for (size_t i = 0; i < cnt; i++) {
+		if (!entry[i].key)
+			continue;
+		range[n] = (struct mem_range){ entry[i].key, key[n], ascii + len, 0 };
+		index[n++] = i;
+	}
+	err = mem__readv(t->mem, range, n);
 	if (err && err != -EFAULT)
 		return err;
-	for (size_t i = 0; i < cnt; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct bytes b = { key[i], ascii };
 
 		if (!range[i].err && !py_str__parse(&t->layout, &b, &s) && s.kind == 1 &&
 		    s.len == len && s.compact && s.data == ascii &&
 		    !memcmp(key[i] + ascii, name, len))
-			return (ssize_t)i;
+			return (ssize_t)index[i];
 	}
 	return -ENOENT;
 }
@@ -258,25 +264,22 @@ ssize_t dict_entries__find(const struct py_target *t, const struct dict_entries 
 	return -ENOENT;
 }
 
-static int get(const struct py_target *t, struct dict_entries *entries, const char *name,
-	       uint64_t *out)
-{
-	ssize_t i = dict_entries__find(t, entries, name);
-
-	*out = i >= 0 ? entries->entry[i].value : 0;
-	dict_entries__free(entries);
-	if (i < 0)
-		return (int)i;
-	return *out ? 0 : -ENOENT;
-}
-
 int object__dict_get(const struct py_target *t, uint64_t dict, const char *name, uint64_t *out)
 {
 	struct dict_entries entries;
+	ssize_t i;
 	int err = object__dict(t, dict, &entries);
 
 	*out = 0;
-	return err ? err : get(t, &entries, name, out);
+	if (err)
+		return err;
+	i = dict_entries__find(t, &entries, name);
+	if (i >= 0)
+		*out = entries.entry[i].value;
+	dict_entries__free(&entries);
+	if (i < 0)
+		return (int)i;
+	return *out ? 0 : -ENOENT;
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -337,6 +340,37 @@ static int find_values(const struct py_target *t, uint64_t addr, uint64_t type, 
 	return -EINVAL;
 }
 
+/* The same str stands for the name in all instances. */
+static ssize_t find_name(const struct py_target *t, const struct dict_entries *entries,
+			 const char *name, struct attribute_hint *hint)
+{
+	ssize_t at;
+
+	for (size_t i = 0; hint->name && i < entries->cnt; i++)
+		if (entries->entry[i].key == hint->name)
+			return (ssize_t)i;
+	at = dict_entries__find(t, entries, name);
+	if (at >= 0)
+		hint->name = entries->entry[at].key;
+	return at;
+}
+
+static int in_dict(const struct py_target *t, uint64_t dict, const char *name,
+		   struct attribute_hint *hint, uint64_t *out)
+{
+	struct dict_entries entries;
+	int err = object__dict(t, dict, &entries);
+	ssize_t i;
+
+	if (err)
+		return err;
+	i = find_name(t, &entries, name, hint);
+	if (i >= 0)
+		*out = entries.entry[i].value;
+	dict_entries__free(&entries);
+	return i < 0 ? (int)i : *out ? 0 : -ENOENT;
+}
+
 int object__attribute(const struct py_target *t, uint64_t addr, const char *name,
 		      struct attribute_hint *hint, uint64_t *out)
 {
@@ -352,7 +386,7 @@ int object__attribute(const struct py_target *t, uint64_t addr, const char *name
 	if (err)
 		return err;
 	if (!values)
-		return dict ? object__dict_get(t, dict, name, out) : -ENOENT;
+		return dict ? in_dict(t, dict, name, hint, out) : -ENOENT;
 	err = mem__read_u64(t->mem, type + t->layout.type.cached_keys, &keys);
 	if (err)
 		return err;
@@ -360,11 +394,12 @@ int object__attribute(const struct py_target *t, uint64_t addr, const char *name
 		err = read_keys(t, keys, 0, &entries);
 		if (err)
 			return err;
-		i = dict_entries__find(t, &entries, name);
+		i = find_name(t, &entries, name, hint);
 		dict_entries__free(&entries);
 		if (i < 0)
 			return (int)i;
-		*hint = (struct attribute_hint){ keys, (size_t)i };
+		hint->keys = keys;
+		hint->index = (size_t)i;
 	}
 	err = mem__read_u64(t->mem, values + t->layout.attributes.values + 8 * hint->index, out);
 	return err ? err : *out ? 0 : -ENOENT;

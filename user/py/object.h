@@ -55,7 +55,8 @@ int object__dict_get(const struct py_target *t, uint64_t dict, const char *name,
 /* Where an attribute was found: spares the search in the next instance of the same class. */
 struct attribute_hint {
 	uint64_t keys; /* the names that instances of the class share; 0 = nothing was found yet */
-	size_t index;
+	size_t index; /* in those */
+	uint64_t name; /* the str that is the key; 0 = likewise */
 };
 
 /*

@@ -17,7 +17,6 @@
 #define LATE_EVERY 256 /* hops between two looks at the clock */
 #define UNCHECKED UINT64_MAX
 #define KNOWN_HEADS 256 /* a power of two */
-#define MAX_OUTSIDE 4 /* frames outside the chunks that are remembered of a thread */
 
 /* A copied piece of the target. */
 struct window {
@@ -34,7 +33,7 @@ struct head {
 
 /* Frames outside the chunks, by their addresses: entries from C on the C stack, generators. */
 struct outside {
-	uint64_t addr[MAX_OUTSIDE];
+	uint64_t addr[STACK_OUTSIDE];
 	size_t cnt;
 };
 
@@ -42,6 +41,7 @@ struct outside {
 struct known_head {
 	uint64_t tstate;
 	struct head head;
+	uint64_t caller; /* cframe of the C eval loop that called the newest one */
 	struct outside outside;
 };
 
@@ -52,7 +52,8 @@ struct stack_reader {
 	size_t chunks;
 	struct known_head known[KNOWN_HEADS];
 	struct outside copied, met; /* together with the newest chunk; in this walk */
-	uint8_t copy[MAX_OUTSIDE][PYWALK_FRAME_BYTES];
+	uint64_t caller, caller_frame; /* copied with it, too: the current frame there; 0 = not */
+	uint8_t copy[STACK_OUTSIDE][PYWALK_FRAME_BYTES];
 	struct heap_reader *heap; /* owned; NULL where frames lie in chunks */
 };
 
@@ -84,6 +85,30 @@ void stack_reader__free(struct stack_reader *r)
 	free(r);
 }
 
+static struct known_head *known_head(struct stack_reader *r, uint64_t tstate)
+{
+	return &r->known[tstate / 64 % KNOWN_HEADS];
+}
+
+void stack_reader__expect(struct stack_reader *r, uint64_t tstate, const struct stack_hint *hint,
+			  const struct stack *seen)
+{
+	struct known_head *known;
+
+	if (r->heap) {
+		heap__expect(r->heap, tstate, seen);
+		return;
+	}
+	known = known_head(r, tstate);
+	*known = (struct known_head){
+		.tstate = tstate,
+		.head = { hint->frame, hint->chunk, hint->top },
+		.caller = hint->caller,
+	};
+	for (size_t i = 0; i < hint->noutside; i++)
+		known->outside.addr[known->outside.cnt++] = hint->outside[i];
+}
+
 static const void *window_at(const struct window *w, uint64_t addr, uint64_t len)
 {
 	return addr < w->addr ? NULL : bytes_at(&w->bytes, addr - w->addr, len);
@@ -110,11 +135,6 @@ static size_t tstate_span(const struct py_layout *l)
 	return (l->ts.frame > l->ts.top ? l->ts.frame : l->ts.top) + 8;
 }
 
-static struct known_head *known_head(struct stack_reader *r, uint64_t tstate)
-{
-	return &r->known[tstate / 64 % KNOWN_HEADS];
-}
-
 /* Plans to read the frames that lay outside the chunks in the last walk. Returns how many. */
 static size_t plan_outside(struct stack_reader *r, uint64_t tstate, struct mem_range *range)
 {
@@ -130,6 +150,19 @@ static size_t plan_outside(struct stack_reader *r, uint64_t tstate, struct mem_r
 	return r->copied.cnt;
 }
 
+/* Plans to read the current frame of the loop that called the newest one in the last walk. */
+static size_t plan_caller(struct stack_reader *r, uint64_t tstate, struct mem_range *range)
+{
+	const struct py_layout *l = &r->target->layout;
+	const struct known_head *known = known_head(r, tstate);
+
+	r->caller = l->cframe.frame != PY_NONE && known->tstate == tstate ? known->caller : 0;
+	if (!r->caller)
+		return 0;
+	*range = (struct mem_range){ r->caller + l->cframe.frame, &r->caller_frame, 8, 0 };
+	return 1;
+}
+
 /*
  * One call: thread state, cframe, newest chunk, frames outside it, thread state. Returns -EAGAIN if
  * the second look differs from the first, which *H then holds (the next try begins there).
@@ -139,8 +172,8 @@ static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, 
 	const struct py_layout *l = &r->target->layout;
 	uint8_t ts[2][PY_TSTATE_BYTES] = { 0 };
 	uint64_t len = h->top > h->chunk ? h->top - h->chunk + SLACK : 0;
-	size_t span = tstate_span(l), n = 0, chunk_at;
-	struct mem_range range[4 + MAX_OUTSIDE];
+	size_t span = tstate_span(l), n = 0, chunk_at, caller_at;
+	struct mem_range range[5 + STACK_OUTSIDE];
 	struct head seen[2];
 	int err;
 
@@ -152,6 +185,8 @@ static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, 
 	chunk_at = n;
 	range[n++] = (struct mem_range){ .addr = h->chunk, .buf = r->newest.buf, .len = len };
 	n += plan_outside(r, tstate, &range[n]);
+	caller_at = n;
+	n += plan_caller(r, tstate, &range[n]);
 	range[n++] = (struct mem_range){ .addr = tstate, .buf = ts[1], .len = span };
 	err = mem__readv(r->target->mem, range, n);
 	if (err && err != -EFAULT)
@@ -161,6 +196,8 @@ static int copy_newest(struct stack_reader *r, uint64_t tstate, struct head *h, 
 	for (size_t i = 0; i < r->copied.cnt; i++)
 		if (range[chunk_at + 1 + i].err)
 			r->copied.addr[i] = 0;
+	if (r->caller && range[caller_at].err)
+		r->caller = 0;
 	if (range[chunk_at].err && len > SLACK) {
 		/* the slack may reach into the void */
 		len -= SLACK;
@@ -217,7 +254,7 @@ static const void *next_chunk(struct stack_reader *r, uint64_t addr, size_t len)
 
 static void note_outside(struct stack_reader *r, uint64_t addr)
 {
-	if (r->met.cnt < MAX_OUTSIDE)
+	if (r->met.cnt < STACK_OUTSIDE)
 		r->met.addr[r->met.cnt++] = addr;
 }
 
@@ -332,8 +369,12 @@ static int first_frame(struct stack_reader *r, const struct head *h, const uint8
 		return 0;
 	if (bytes_u64(&b, l->cframe.frame, frame) || bytes_u64(&b, l->cframe.previous, &previous))
 		return -EFAULT;
-	if (previous && mem__read_u64(r->target->mem, previous + l->cframe.frame, entry_previous))
+	if (previous && previous == r->caller)
+		*entry_previous = r->caller_frame;
+	else if (previous &&
+		 mem__read_u64(r->target->mem, previous + l->cframe.frame, entry_previous))
 		return -EAGAIN;
+	r->caller = previous;
 	return 0;
 }
 
@@ -410,7 +451,7 @@ int stack__read(struct stack_reader *r, uint64_t tstate, bool at_rest, struct st
 		return err;
 	for (int i = 0; i < MAX_TRIES; i++) {
 		err = read_once(r, tstate, at_rest, &h, out);
-		*known_head(r, tstate) = (struct known_head){ tstate, h, r->met };
+		*known_head(r, tstate) = (struct known_head){ tstate, h, r->caller, r->met };
 		/* a chain that broke a rule is worth another try, and shown if nothing better comes
 		 */
 		if (err != -EAGAIN && !(err == 0 && out->note[0] && i < MAX_TRIES / 2))

@@ -52,6 +52,19 @@ void stack_reader__free(struct stack_reader *r); /* NULL is fine */
  */
 int stack__read(struct stack_reader *r, uint64_t tstate, bool at_rest, struct stack *out);
 
+/* What is known of where a stack lies: its thread state, and frames outside the newest chunk. */
+#define STACK_OUTSIDE 4
+struct stack_hint {
+	uint64_t frame, chunk, top; /* py_layout.ts */
+	uint64_t caller; /* cframe of the C eval loop that called the newest one; 0 = none */
+	uint64_t outside[STACK_OUTSIDE];
+	size_t noutside;
+};
+
+/* For the next stack__read of TSTATE: where to look first. SEEN: its frames. */
+void stack_reader__expect(struct stack_reader *r, uint64_t tstate, const struct stack_hint *hint,
+			  const struct stack *seen);
+
 /* The same from a record of the tick. The bottom is checked against the chunks of TSTATE now. */
 int stack__from_record(struct stack_reader *r, const struct pywalk_record *rec, struct stack *out);
 

@@ -16,6 +16,7 @@
 #include "py/locals.h"
 #include "py/moment.h"
 #include "py/names.h"
+#include "py/scout.h"
 #include "py/stack.h"
 #include "py/tasks.h"
 #include "py/tids.h"
@@ -38,6 +39,7 @@ struct walker {
 	struct stack_reader *reader;
 	struct code_cache *codes;
 	struct thread_names *names;
+	struct scout *scout;
 	struct tasks *tasks;
 	struct locals *locals; /* made when they are asked for, */
 	struct greenlets *greenlets; /* and so are these */
@@ -71,9 +73,10 @@ struct walker *walker__new(const struct py_target *t)
 	w->reader = stack_reader__new(t);
 	w->codes = code_cache__new(t);
 	w->names = thread_names__new(t);
+	w->scout = scout__new(t);
 	w->tasks = tasks__new(t);
 	py_layout__export(&t->layout, &w->layout);
-	if (w->reader && w->codes && w->names && w->tasks)
+	if (w->reader && w->codes && w->names && w->scout && w->tasks)
 		return w;
 	walker__free(w);
 	return NULL;
@@ -88,6 +91,7 @@ void walker__free(struct walker *w)
 	greenlets__free(w->greenlets);
 	thread_refs__free(&w->refs);
 	thread_names__free(w->names);
+	scout__free(w->scout);
 	tasks__free(w->tasks);
 	code_cache__free(w->codes);
 	stack_reader__free(w->reader);
@@ -487,7 +491,11 @@ static int begin(struct walker *w, const struct py_walk_opts *opts)
 	tids__load(&w->tids, t);
 	err = mem__read_u64(t->mem, t->runtime + t->layout.runtime.interpreters_main,
 			    &w->main_interp);
-	return err ? err : thread_refs__load(t, &w->refs);
+	if (!err)
+		err = thread_refs__load(t, &w->refs);
+	if (!err)
+		scout__run(w->scout, &w->refs, w->reader);
+	return err;
 }
 
 /* A stack is called exact only when one was seen that shows that the layout is right. */
@@ -504,8 +512,10 @@ static void doubt(struct py_snapshot *snap)
 
 static int walk_threads(struct walker *w, struct arena *arena, struct py_snapshot *out)
 {
-	int err = thread_names__load(w->names, &w->refs);
+	int err = scout__load_codes(w->scout, w->codes);
 
+	if (!err)
+		err = thread_names__load(w->names, &w->refs);
 	if (err)
 		return err;
 	out->note = w->refs.note;
