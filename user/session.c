@@ -246,8 +246,8 @@ static void on_exec(struct session *s, struct target *t)
 	if (!ret)
 		ret = s->ops->add(s->source, t->proc, t->pid, t->pidfd, t->info.monotonic_offset_ns,
 				  t->info.start_monotonic_ns, &err);
-	if (ret == -ESRCH || (ret == -ENOENT && t->info.zombie))
-		return; /* it has exited meanwhile: its pidfd says so */
+	if (ret == -ESRCH || ret == -ENOENT)
+		return; /* it exits, its memory is gone already: its pidfd will say so */
 	if (ret) {
 		log_msg(t->parent ? LOG_DEBUG : LOG_ERROR, MODULE,
 			"process %d is watched no longer: %s", (int)t->pid, err_text(&err, ret));

@@ -164,7 +164,7 @@ int target__reopen(struct target *t, struct err *err)
 
 bool target__is_void(struct target *t)
 {
-	return mem__check(t->mem) == -ESRCH;
+	return !t->mem || mem__check(t->mem) == -ESRCH;
 }
 
 int target__find_pages(struct target *t, uint32_t *foreign, struct err *err)

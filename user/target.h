@@ -50,10 +50,11 @@ int target__open(pid_t pid, uint32_t proc, struct target **out, struct err *err)
 void target__free(struct target *t); /* NULL is fine */
 
 /* The process executes another program: forgets everything but the pid and opens it anew. As
- * target__open. */
+ * target__open; where it fails T is void. */
 int target__reopen(struct target *t, struct err *err);
 
-/* Has it exited, or does it execute another program since it was opened? */
+/* Has it exited, or does it execute another program since it was opened? Also where it could not be
+ * opened again. */
 bool target__is_void(struct target *t);
 
 /* Looks for slot pages. How many there are now, or negative errno with ERR. *FOREIGN as in

@@ -116,6 +116,7 @@ static void run(struct family *f, uint64_t now_ns)
 static void test_told(void)
 {
 	struct family *f = begin(&kernel);
+	struct mem *mem = root.mem;
 	uint64_t now = clock_monotonic_ns();
 
 	is_int(family__due(f), 0, "nobody told, nothing to do");
@@ -143,6 +144,13 @@ static void test_told(void)
 	told(f, getpid(), now);
 	run(f, now + 10 * MS);
 	is_int(house.adds, 2, "neither who is watched already nor ourselves are opened");
+	ok(!root.next_look_ns, "nor looked at: it is what it was");
+	root.mem = NULL; /* it has executed a program, and could not be opened again */
+	told(f, NOBODY + 1, now);
+	run(f, now + 10 * MS);
+	ok(root.next_look_ns, "one that is not any more is looked at");
+	root.next_look_ns = 0;
+	root.mem = mem;
 	family__free(f);
 }
 
@@ -224,7 +232,7 @@ int main(void)
 {
 	struct err err;
 
-	plan(21);
+	plan(23);
 	mem__open(getpid(), &root.mem, &err);
 	test_told();
 	test_left_out();
