@@ -78,8 +78,10 @@ test_ordinary_user()
 	refused 1 "backend bpf: needs CAP_BPF.*; --backend=poll" "BPF, as an ordinary user" \
 		"${ordinary[@]}" --backend bpf --pid "$target"
 	refused 1 "process $target belongs to uid 0" "a dump of another user's process" "${ordinary[@]}" dump "$target"
-	start setpriv --reuid 65534 --regid 1 --clear-groups /usr/bin/python3 -c 'import time; time.sleep(1000)'
-	wait_for 20 grep -q python3 "/proc/$started/cmdline"
+	start setpriv --reuid 65534 --regid 1 --clear-groups /usr/bin/python3 -c 'import time
+print("ready", flush=True)
+time.sleep(1000)' >"$tmp/other-group"
+	wait_for 20 grep -q ready "$tmp/other-group" || diag "no program of another group"
 	refused 1 "process $started has rights that its user has not" "a dump of a process with another group, by capability" \
 		setpriv --inh-caps +sys_ptrace --ambient-caps +sys_ptrace "${ordinary[@]:1}" dump "$started"
 }
