@@ -226,7 +226,7 @@ def leaves(text, start):
     path, place = [], start
     token = re.compile(r"\.(\w+) = (\{)|\.(\w+) = (-?\w+)|([{}])|(-?\w+)|/\*.*?\*/|.", re.S)
     count = []
-    while path is not None:
+    while True:
         m = token.match(text, place)
         place = m.end()
         if m.group(2):

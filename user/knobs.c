@@ -79,7 +79,6 @@ static void add_duration(struct strbuf *out, uint64_t ns)
 	strbuf_addc(out, '0');
 }
 
-/* The option as the user knows it, for messages. */
 static int set_duration(struct options *o, const struct knob *k, const char *value, struct err *err)
 {
 	struct strbuf range = STRBUF_INIT;
@@ -354,7 +353,8 @@ const struct knob knobs[] = {
 	  .set = set_sources,
 	  .help = "what stalls to look for: slot (trackers),\n"
 		  "gil (waits for the GIL), loop (steps of\n"
-		  "event loops); the latter two bpf only" },
+		  "event loops); poll sees slots, and loops\n"
+		  "that the program has registered" },
 
 	{ .section = "Reports",
 	  .name = "json",

@@ -39,11 +39,10 @@ int session__show(struct session *s, struct top *t, struct err *err);
 bool session__saw_stall(const struct session *s);
 
 /*
- * Watches until the last target has ended, or a signal (SIGINT, SIGTERM, SIGHUP) comes that the
- * caller has blocked, as it has SIGUSR1: that one gives a summary; or until T of session__show is
- * done. With FORWARD_TO not 0, SIGTERM
- * and SIGHUP are passed on to that process and the watch goes on. 0; or negative errno with ERR
- * when nothing can be reported any more.
+ * Watches until the last target has ended, T of session__show is done, or SIGINT, SIGTERM or SIGHUP
+ * comes. SIGUSR1 gives a summary. The caller has blocked these four. With FORWARD_TO not 0 they are
+ * passed on to that process (but for a Ctrl-C, which it gets by itself) and the watch goes on. 0;
+ * or negative errno with ERR when nothing can be reported any more.
  */
 int session__run(struct session *s, pid_t forward_to, struct err *err);
 

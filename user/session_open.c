@@ -269,8 +269,8 @@ static void print_stats(struct session *s)
 	strbuf_addf(&out, "session.refreshes %llu\n", (unsigned long long)s->lookout.refreshes);
 	strbuf_addf(&out, "session.events_lost %llu\n", (unsigned long long)s->lost);
 	strbuf_addf(&out, "session.records_lost %llu\n", (unsigned long long)sink__lost(s->sink));
-	if (strbuf_str(&out) && write(STDERR_FILENO, out.data, out.len) < 0)
-		s->lost++; /* stderr is gone: there is nobody left to tell */
+	if (strbuf_str(&out)) /* stderr itself may be gone: there is nobody left to tell */
+		(void)!write(STDERR_FILENO, out.data, out.len);
 	strbuf_free(&out);
 }
 

@@ -10,8 +10,6 @@
  */
 #include "module.h"
 
-#include <errno.h>
-
 #include "registry.h"
 #include "slot.h"
 

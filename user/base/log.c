@@ -49,8 +49,8 @@ void log_msg(enum log_level level, const char *module, const char *fmt, ...)
 	text_sanitize(&line, text, (size_t)n);
 	strbuf_addc(&line, '\n');
 	/* stderr itself may be gone or full: there is nobody left to tell */
-	if (strbuf_str(&line) && write(STDERR_FILENO, line.data, line.len) < 0)
-		saved = saved ? saved : errno;
+	if (strbuf_str(&line))
+		(void)!write(STDERR_FILENO, line.data, line.len);
 	strbuf_free(&line);
 	errno = saved;
 }

@@ -269,8 +269,10 @@ int features__print(FILE *out)
 	else
 		fprintf(out, "backend        bpf, tick by %s\n",
 			have[FEATURE_PERF_TICK] ? "perf events" : "the scheduler (hrtimer)");
-	/* the poll backend does not see who waits for the GIL; the BPF one knows how on x86-64 */
+	/* the poll backend sees loops that the program has registered; the BPF one knows how to
+	 * find them, and GILs, on x86-64 */
 	fprintf(out, "sources        slot%s\n",
-		!why.text[0] && !strcmp(os.machine, "x86_64") ? ", gil" : "");
+		!why.text[0] && !strcmp(os.machine, "x86_64") ? ", gil, loop"
+							      : ", loop (registered ones)");
 	return fflush(out) || ferror(out) ? -EIO : 0;
 }

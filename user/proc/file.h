@@ -36,11 +36,14 @@ size_t fdinfo__epoll_files(const char *text, size_t len);
 pid_t fdinfo__pid(const char *text, size_t len);
 
 /*
- * Adds what FD of process PID is: "/srv/data.csv", "pipe from pid 123 (worker)", "TCP
- * 127.0.0.1:41022
- * -> 10.0.0.7:5432, established", "epoll of 12 files". READS: the caller wants to read from it
- * (only then it is known whose end of a pipe is of interest). Nothing if there is no such file or
- * it may not be looked at. Sanitised. Looks at other processes until DEADLINE_NS (CLOCK_MONOTONIC).
+ * Adds what FD of process PID is:
+ *	/srv/data.csv
+ *	pipe from pid 123 (worker)
+ *	TCP 127.0.0.1:41022 -> 10.0.0.7:5432, established
+ *	epoll of 12 files
+ * READS: the caller wants to read from it (of a pipe the other end is told). Nothing if there is no
+ * such file or it may not be looked at. Sanitised. Looks at other processes until DEADLINE_NS
+ * (CLOCK_MONOTONIC).
  */
 void file__describe(pid_t pid, int fd, bool reads, uint64_t deadline_ns, struct strbuf *out);
 

@@ -40,7 +40,7 @@ struct fold_item {
 void fold__init(struct fold *f, const struct report_thread *t, size_t shown, bool all);
 bool fold__next(struct fold *f, struct fold_item *out); /* false: that was all */
 
-/* Adds the names of the libraries of CNT frames from FIRST on inwards: "asyncio, selectors". */
+/* Adds the names of the libraries of ITEM (FOLD_LIBRARY), at most four: "asyncio, selectors". */
 void fold__add_libraries(const struct fold *f, const struct fold_item *item, struct strbuf *out);
 
 #endif

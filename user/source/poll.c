@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * The poll backend: the slots, and the counts of the event loops that the program has registered,
- * are read from here on a timer, by process_vm_readv. For containers
- * without CAP_BPF, old kernels, and programs that watch themselves without root. It runs the state
- * machine of the kernel backend and, like its timer, wakes at the next deadline if that is before
- * the next poll.
+ * are read from here on a timer, by process_vm_readv. For containers without CAP_BPF, old kernels,
+ * and programs that watch themselves without root. It runs the state machine of the kernel backend
+ * and, like its timer, wakes at the next deadline if that is before the next poll.
  */
 #include "source/source.h"
 

@@ -156,7 +156,7 @@ struct report_gil {
 struct report_stall {
 	enum report_event event;
 	const char *id; /* "1234-7": the same in all records of one stall */
-	const char *source; /* "slot", "gil", "loop" */
+	const char *source; /* "slot", "gil", "stw", "loop" */
 	const char *name; /* of the tracker */
 	pid_t pid;
 	pid_t tid; /* responsible thread, 0 = unknown */
