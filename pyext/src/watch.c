@@ -134,6 +134,7 @@ static void *follow(void *arg)
 {
 	struct watch_line status = { .complete = true }, err = { .complete = true };
 	struct watch_handles h = *(struct watch_handles *)arg;
+	bool unasked;
 	struct pollfd fds[2] = {
 		{ .fd = h.err_fd, .events = POLLIN },
 		{ .fd = h.status_fd, .events = POLLIN },
@@ -152,15 +153,24 @@ static void *follow(void *arg)
 			fds[1].fd = -1;
 	}
 	n = strtol(status.text, &end, 10);
+	if (end == status.text || n < 0 || n > 255)
+		n = -1;
 	pthread_mutex_lock(&watch.lock);
-	watch.end.status = end == status.text || n < 0 || n > 255 ? -1 : (int)n;
+	watch.end.status = (int)n;
 	memcpy(watch.end.last_line, err.text, sizeof(err.text));
-	if (watch.state == WATCH_RUNNING)
-		tell_end(h.out_fd, watch.end.status);
+	unasked = watch.state == WATCH_RUNNING;
 	watch.state = WATCH_NONE;
-	close_handles(&h);
+	close(h.status_fd);
+	close(h.err_fd);
+	if (!unasked)
+		close(h.out_fd);
 	pthread_cond_broadcast(&watch.changed);
 	pthread_mutex_unlock(&watch.lock);
+	if (unasked) {
+		/* without the lock, which fork() takes: perhaps nobody reads */
+		tell_end(h.out_fd, (int)n);
+		close(h.out_fd);
+	}
 	return NULL;
 }
 

@@ -189,6 +189,29 @@ class Watcher(unittest.TestCase):
         # The file was last written to while the GIL was held.
         self.assertLess(os.stat(self.err).st_mtime, start + 1.9)
 
+    def test_death_while_nobody_reads(self):
+        read, write = os.pipe()
+        with open(read, "rb", 0) as reader, open(write, "w") as writer:
+            with unittest.mock.patch.object(sys, "stderr", writer):
+                perpetuo.start_watcher()
+            said = b""
+            while b"a report\n" not in said or b"a diagnosis\n" not in said:
+                said += reader.read(1000)
+            os.set_blocking(write, False)
+            with self.assertRaises(BlockingIOError):
+                while os.write(write, b"x" * 512):
+                    pass
+            os.set_blocking(write, True)
+            open(self.log + ".die", "w").close()
+            # Neither this nor a fork waits for somebody to read.
+            wait_for(lambda: not perpetuo._perpetuo._watch_running())
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            while b"has ended (exit status 7)" not in said:
+                said = said[-100:] + reader.read(65536)
+
     def test_refusal(self):
         os.environ["FAKE"] = "refuse"
         text = r"ended at once \(exit status 3\): perpetuo-bpf: pid \d+: not allowed$"
