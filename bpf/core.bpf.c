@@ -18,6 +18,8 @@ struct events_map events SEC(".maps");
 
 struct pass_state pass;
 
+__u16 proc_at[PROC_PLACES];
+
 __u32 pid_level; /* __: its type stands in the skeleton */
 
 /* Run once by the loader. */

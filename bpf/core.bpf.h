@@ -85,6 +85,8 @@ extern struct pass_state pass;
 
 extern const volatile __u64 tick_ns;
 
+extern __u16 proc_at[PROC_PLACES];
+
 /* Depth of the loader's pid namespace, in which it knows threads. */
 extern __u32 pid_level;
 

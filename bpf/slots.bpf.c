@@ -106,11 +106,21 @@ static __always_inline void observe(struct proc *p)
 	}
 }
 
+static __always_inline bool may_be_watched(struct task_struct *task)
+{
+	return READ_ONCE(proc_at[task->tgid & (PROC_PLACES - 1)]);
+}
+
+/* The process of a task that may be watched, NULL = it is not. */
 static __always_inline struct proc *watched(struct task_struct *task)
 {
-	u32 *index = bpf_task_storage_get(&proc_of, task->group_leader, 0, 0);
-	struct proc *p;
+	u32 tgid = task->tgid, *index;
+	u32 first = READ_ONCE(proc_at[tgid & (PROC_PLACES - 1)]) - 1;
+	struct proc *p = bpf_map_lookup_elem(&procs, &first);
 
+	if (p && READ_ONCE(p->tgid) == tgid && READ_ONCE(p->live))
+		return p;
+	index = bpf_task_storage_get(&proc_of, task->group_leader, 0, 0);
 	if (!index)
 		return NULL;
 	p = bpf_map_lookup_elem(&procs, index);
@@ -118,6 +128,8 @@ static __always_inline struct proc *watched(struct task_struct *task)
 		count(COUNT_NO_PROC);
 		return NULL;
 	}
+	if (!p->tgid)
+		p->tgid = tgid;
 	return READ_ONCE(p->live) ? p : NULL;
 }
 
@@ -133,9 +145,11 @@ static __always_inline bool is_held(struct task_struct *task, u32 state)
 	return BPF_CORE_READ_BITFIELD(task, frozen) && task->jobctl & JOBCTL_TRAP_FREEZE_BIT;
 }
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
+/* The current task leaves its CPU. A function of its own, so that those that are not watched do not
+ * pay for its registers and its stack. */
+__noinline int slots_leave(u32 preempt)
 {
+	struct task_struct *prev = bpf_get_current_task_btf();
 	struct proc *p = watched(prev);
 	u32 state, off;
 
@@ -147,8 +161,6 @@ int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
 		return 0;
 	}
 	WRITE_ONCE(p->last_task, (u64)prev);
-	if (!p->tgid)
-		p->tgid = prev->tgid;
 	off = preempt || !state ? ACCOUNT_READY : ACCOUNT_CALL;
 	if (is_held(prev, state)) {
 		off = ACCOUNT_STOPPED;
@@ -165,9 +177,18 @@ int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
 	return 0;
 }
 
+SEC("tp_btf/sched_switch")
+int BPF_PROG(slots_switch, bool preempt, struct task_struct *prev)
+{
+	if (may_be_watched(prev))
+		slots_leave(preempt);
+	return 0;
+}
+
 static __always_inline void tick(void)
 {
-	struct proc *p = watched(bpf_get_current_task_btf());
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct proc *p = may_be_watched(task) ? watched(task) : NULL;
 
 	count(COUNT_TICKS);
 	if (!p)

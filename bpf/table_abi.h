@@ -79,7 +79,7 @@ struct proc {
 	struct stall_pause pause; /* on its clock */
 	__u64 looked_ns; /* when it was last known to be able to run, on its clock */
 	__u64 last_task; /* the thread that left a CPU last: a kernel address, read with care */
-	__u32 tgid; /* in the root pid namespace; 0 until a thread was seen */
+	__u32 tgid; /* in the root pid namespace; 0 = not known until a thread is seen */
 	__u32 nsegments;
 	__u32 gils; /* how many are in its gil_table (gil_abi.h) */
 	__u32 loops; /* its event loops are watched (loop_abi.h) */
@@ -88,6 +88,15 @@ struct proc {
 
 #define PROC_HANDLE(index, use) ((__u32)(index) | (__u32)(use) << 8)
 #define PROC_INDEX(handle) ((handle) & (TABLE_MAX_PROCS - 1))
+
+/*
+ * In .bss, by tgid modulo PROC_PLACES: what every thread of the machine looks at first when it
+ * leaves a CPU. 0: none of the processes there is watched. PROC_ASK: one may be, its task storage
+ * knows. Else index into procs + 1 of one, if that has this tgid. The loader writes it, or PROC_ASK
+ * everywhere where it is in another pid namespace and does not know what the kernel calls them.
+ */
+#define PROC_PLACES 4096
+#define PROC_ASK 0xffff
 
 /* In .bss: the deadline timer's own state. */
 struct pass_state {

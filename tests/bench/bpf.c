@@ -298,8 +298,9 @@ static void *pong_main(void *arg)
 	return NULL;
 }
 
-/* Two threads of a child that pass a byte to and fro on one CPU: *TURNS counts. */
-static pid_t start_ping_pong(volatile uint64_t *turns)
+/* Two threads of a child that pass a byte to and fro on one CPU: *TURNS counts. PAGE is in memory,
+ * as one that is in use is: shared memory is so in a child only once that has touched it. */
+static pid_t start_ping_pong(volatile uint64_t *turns, struct slot_page *page)
 {
 	pid_t child = fork();
 	struct pipes p;
@@ -310,6 +311,8 @@ static pid_t start_ping_pong(volatile uint64_t *turns)
 		return child;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pin(0);
+	for (size_t i = 0; i < SLOT_WORDS; i++)
+		*(volatile __u64 *)&page->word[i] = 0;
 	if (pipe(p.there) || pipe(p.back) || pthread_create(&thread, NULL, pong_main, &p))
 		_exit(1);
 	while (write(p.there[1], &byte, 1) == 1 && read(p.back[0], &byte, 1) == 1)
@@ -387,7 +390,7 @@ static void measure_switches(uint32_t in_use)
 	volatile uint64_t *turns =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct slot_page *page = new_page(in_use);
-	pid_t child = start_ping_pong(turns);
+	pid_t child = start_ping_pong(turns, page);
 	char name[64];
 	int fd, link;
 

@@ -28,7 +28,6 @@ _Static_assert(PY_MAX_WORLDS <= GIL_WORLDS, "and for all its stop-the-world stat
 
 int bpf_gil__open(struct source *s, struct err *err)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, run);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t len = (sizeof(*s->gils) * s->opts.max_procs + page - 1) / page * page;
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -40,9 +39,6 @@ int bpf_gil__open(struct source *s, struct err *err)
 	s->gils = p;
 	s->gils_len = len;
 	s->skel->bss->gil_guards = s->perf;
-	if (bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.core_pid_level), &run))
-		return err_set(err, -errno, "cannot ask for the depth of our pid namespace: %s",
-			       strerror(errno));
 	return 0;
 }
 

@@ -43,6 +43,7 @@ static void *map_table(struct bpf_map *map, size_t value_len, uint32_t cnt, size
 
 int bpf_table__open(struct source *s, struct err *err)
 {
+	LIBBPF_OPTS(bpf_test_run_opts, run);
 	size_t walk_len;
 
 	s->nsegments = bpf_map__max_entries(s->skel->maps.segments);
@@ -60,6 +61,11 @@ int bpf_table__open(struct source *s, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < s->opts.max_procs; i++)
 		s->target[i].pidfd = -1;
+	if (bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.core_pid_level), &run))
+		return err_set(err, -errno, "cannot ask for the depth of our pid namespace: %s",
+			       strerror(errno));
+	for (uint32_t i = 0; i < PROC_PLACES && s->skel->bss->pid_level; i++)
+		s->skel->bss->proc_at[i] = PROC_ASK;
 	return 0;
 }
 
@@ -77,6 +83,21 @@ static void set_used(struct source *s)
 		s->segments_seen = segments;
 	__atomic_store_n(&pass->procs, procs, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&pass->segments, segments, __ATOMIC_SEQ_CST);
+}
+
+/* See PROC_PLACES: what stands at the place of PID, now that a process of that place came or went.
+ */
+static void set_place(struct source *s, pid_t pid)
+{
+	uint32_t place = (uint32_t)pid % PROC_PLACES;
+	uint16_t at = 0;
+
+	if (s->skel->bss->pid_level)
+		return;
+	for (uint32_t i = 0; i < s->opts.max_procs && !at; i++)
+		if (s->target[i].used && (uint32_t)s->target[i].pid % PROC_PLACES == place)
+			at = (uint16_t)(i + 1);
+	__atomic_store_n(&s->skel->bss->proc_at[place], at, __ATOMIC_SEQ_CST);
 }
 
 static void watched__clear(struct watched *t)
@@ -200,7 +221,9 @@ int bpf_table__add(struct source *s, uint32_t proc, pid_t pid, int pidfd, int64_
 	p->handle = PROC_HANDLE(proc, t->use);
 	p->clock_off = clock_off + s->own_off;
 	p->start_ns = start_ns + (uint64_t)clock_off;
+	p->tgid = s->skel->bss->pid_level ? 0 : (uint32_t)pid;
 	__atomic_store_n(&p->live, 1, __ATOMIC_SEQ_CST);
+	set_place(s, pid);
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.proc_of), &t->pidfd, &proc, BPF_ANY)) {
 		ret = err_set(err, -errno, "cannot register process %d with BPF: %s", (int)pid,
 			      strerror(errno));
@@ -236,6 +259,7 @@ void bpf_table__remove(struct source *s, uint32_t proc)
 	uint32_t index[PROC_SEGMENTS], cnt;
 	struct watched *t = &s->target[proc];
 	struct proc *p = &s->proc[proc];
+	pid_t pid;
 
 	if (!t->used)
 		return;
@@ -247,7 +271,9 @@ void bpf_table__remove(struct source *s, uint32_t proc)
 	drop_segments(s, index, cnt);
 	bpf_gil__drop_guards(s, proc);
 	bpf_account__forget(s, p->handle);
+	pid = t->pid;
 	watched__clear(t);
+	set_place(s, pid);
 	set_used(s);
 }
 
