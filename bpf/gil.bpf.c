@@ -61,11 +61,6 @@ static __always_inline u64 futex_of(struct task_struct *task)
 #endif
 }
 
-static __always_inline u64 stack_pointer(struct task_struct *task)
-{
-	return ((struct pt_regs___task *)bpf_task_pt_regs(task))->sp;
-}
-
 /* What a thread is doing that waits on UADDR, and for which GIL. */
 static __always_inline enum gil_where where_is(struct gil_table *t, u64 uaddr, u64 *gil)
 {
@@ -209,7 +204,7 @@ static __always_inline void observe_thread(struct proc *p, struct gil_table *t,
 		th->stw = where == GIL_STOPS;
 	}
 	if (where == GIL_WAITS)
-		l.sp = stack_pointer(task);
+		l.sp = task_sp(task);
 	l.io = io_calls(task);
 	if (th->stw) {
 		l.known = 1;
@@ -479,9 +474,8 @@ __noinline int gil_judge_thread(u32 proc, u32 index)
 		return 0;
 	since = READ_ONCE(w->since);
 	if (!since) {
-		if (READ_ONCE(th->left) && !READ_ONCE(w->past.since)) {
+		if (READ_ONCE(th->left) && !READ_ONCE(w->past.since))
 			release(t, th);
-		}
 		return 0;
 	}
 	if (w->told == since) {

@@ -8,7 +8,7 @@
  */
 #include "bpf/core.bpf.h"
 #include "bpf/kstack_abi.h"
-#include "bpf/regs.bpf.h"
+#include "bpf/task.bpf.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct bpf_iter_meta___kstack {
@@ -22,14 +22,6 @@ struct bpf_iter__task___kstack {
 
 struct kstack kstack;
 
-static __always_inline void show_regs(struct seq_file *seq, struct task_struct *task)
-{
-	struct regs regs;
-
-	read_regs(task, &regs);
-	BPF_SEQ_PRINTF(seq, "regs %llx %llx %llx\n", regs.ip, regs.sp, regs.fp);
-}
-
 SEC("iter/task")
 int kstack_show(struct bpf_iter__task___kstack *ctx)
 {
@@ -41,7 +33,8 @@ int kstack_show(struct bpf_iter__task___kstack *ctx)
 	if (!task || thread_nr(task) != READ_ONCE(kstack.tid))
 		return 0;
 	if (!cnt) {
-		show_regs(seq, task);
+		BPF_SEQ_PRINTF(seq, "regs %llx %llx %llx\n", task_ip(task), task_sp(task),
+			       task_fp(task));
 		len = bpf_get_task_stack(task, kstack.ip, sizeof(kstack.ip), 0);
 		cnt = len > 0 ? len / sizeof(kstack.ip[0]) : 0;
 	}

@@ -11,7 +11,7 @@
  * The state of the walk lives in map memory, not in registers.
  */
 #include "bpf/core.bpf.h"
-#include "bpf/regs.bpf.h"
+#include "bpf/task.bpf.h"
 #include "bpf/walk.bpf.h"
 
 struct walks_map {
@@ -168,19 +168,18 @@ __noinline int pywalk_take_native(void)
 {
 	u32 zero = 0;
 	struct walk *w = bpf_map_lookup_elem(&walks, &zero);
-	struct regs regs;
-	u64 len = 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 len = 0, sp = task_sp(task);
 
 	if (!w)
 		return 0;
-	read_regs(bpf_get_current_task_btf(), &regs);
-	w->record.native.ip = regs.ip;
-	w->record.native.sp = regs.sp;
-	w->record.native.fp = regs.fp;
+	w->record.native.ip = task_ip(task);
+	w->record.native.sp = sp;
+	w->record.native.fp = task_fp(task);
 #pragma clang loop unroll(full)
 	for (int i = 0; i < PYWALK_STACK / PYWALK_CHUNK; i++) {
 		if (bpf_probe_read_user(w->record.native.stack + i * PYWALK_CHUNK, PYWALK_CHUNK,
-					(void *)(regs.sp + i * PYWALK_CHUNK)))
+					(void *)(sp + i * PYWALK_CHUNK)))
 			break;
 		len += PYWALK_CHUNK;
 	}

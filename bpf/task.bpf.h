@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * task.bpf.h - what several programs read of a thread that leaves its CPU or is ticked: plain loads
- * of the current task. The rest of the tree needs none of these types, so vmlinux/ does not have
- * them.
+ * task.bpf.h - what several programs read of a thread: plain loads. The rest of the tree needs none
+ * of these types, so vmlinux/ does not have them.
  */
 #ifndef PERPETUO_TASK_BPF_H
 #define PERPETUO_TASK_BPF_H
@@ -23,13 +22,17 @@ struct task_struct___task {
 struct pt_regs___task {
 	unsigned long di; /* x86 */
 	unsigned long orig_ax;
+	unsigned long bp;
 	unsigned long ip;
-	unsigned long sp;
-	u64 orig_x0; /* arm64 */
+	unsigned long sp; /* arm64, too */
+	u64 regs[31]; /* arm64 */
+	u64 orig_x0;
 	s32 syscallno;
 	u64 pc;
 };
 #pragma clang attribute pop
+
+#define ARM64_FP 29
 
 /* CPU time; the scheduler brings it up to date when it ticks or switches. */
 static __always_inline u64 task_cpu_ns(struct task_struct *task)
@@ -61,7 +64,9 @@ static __always_inline s32 task_call(struct task_struct *task, u64 *arg)
 #endif
 }
 
-/* Where in its own code TASK is, or was when it entered the kernel. */
+/* Registers of TASK in its own code: an interrupt has saved them in the same place as a system
+ * call.
+ */
 static __always_inline u64 task_ip(struct task_struct *task)
 {
 	struct pt_regs___task *regs = (void *)bpf_task_pt_regs(task);
@@ -70,6 +75,22 @@ static __always_inline u64 task_ip(struct task_struct *task)
 	return regs->ip;
 #else
 	return regs->pc;
+#endif
+}
+
+static __always_inline u64 task_sp(struct task_struct *task)
+{
+	return ((struct pt_regs___task *)bpf_task_pt_regs(task))->sp;
+}
+
+static __always_inline u64 task_fp(struct task_struct *task)
+{
+	struct pt_regs___task *regs = (void *)bpf_task_pt_regs(task);
+
+#ifdef __TARGET_ARCH_x86
+	return regs->bp;
+#else
+	return regs->regs[ARM64_FP];
 #endif
 }
 
