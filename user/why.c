@@ -24,14 +24,6 @@
  * the duration it is taken for the same. */
 #define UNSEEN 0.02
 
-static void copy_text(char *out, size_t cap, const char *text)
-{
-	size_t n = text_utf8_cut(text, strlen(text), cap - 1);
-
-	memcpy(out, text, n);
-	out[n] = '\0';
-}
-
 /* "spin (/srv/a.py:12)" */
 static void see_place(struct cause_seen *seen, const struct report_thread *th)
 {
@@ -45,7 +37,7 @@ static void see_place(struct cause_seen *seen, const struct report_thread *th)
 		snprintf(place, sizeof(place), "%s (%s:%d)", f->name, f->file, f->line);
 	else
 		snprintf(place, sizeof(place), "%s (%s)", f->name, f->file);
-	copy_text(seen->place, sizeof(seen->place), place);
+	text_copy(seen->place, sizeof(seen->place), place);
 }
 
 static void see_holder(struct cause_seen *seen, const struct resolved *r)
@@ -56,7 +48,7 @@ static void see_holder(struct cause_seen *seen, const struct resolved *r)
 		if (!r->thread[i].holds_gil || r->thread[i].waits_gil)
 			continue;
 		seen->holder = r->thread[i].tid;
-		copy_text(seen->holder_name, sizeof(seen->holder_name), r->thread[i].name);
+		text_copy(seen->holder_name, sizeof(seen->holder_name), r->thread[i].name);
 	}
 }
 
@@ -160,7 +152,7 @@ static void see_lock(struct cause_seen *seen, const struct target *t, const stru
 			strbuf_reset(&text);
 			add_lock(&text, l->snap, lock, waiter);
 		}
-		copy_text(seen->lock, sizeof(seen->lock),
+		text_copy(seen->lock, sizeof(seen->lock),
 			  strbuf_str(&text) ? strbuf_str(&text) : "");
 	}
 	strbuf_free(&text);
@@ -246,7 +238,7 @@ static void find_library(struct cause_seen *seen, const struct target *t,
 	}
 	if (best && !is_interpreter(t, best, best_len)) {
 		text_sanitize(&clean, best, best_len);
-		copy_text(seen->library, sizeof(seen->library),
+		text_copy(seen->library, sizeof(seen->library),
 			  strbuf_str(&clean) ? strbuf_str(&clean) : "");
 		strbuf_free(&clean);
 	}
@@ -306,7 +298,7 @@ static void find_quota(struct cause_facts *f, const struct target *t)
 	text_sanitize(&path, quota.path, strlen(quota.path));
 	snprintf(text, sizeof(text), "%.0f %% of a CPU for %s", quota.cpus * 100,
 		 strbuf_str(&path) ? strbuf_str(&path) : "it");
-	copy_text(f->quota, sizeof(f->quota), text);
+	text_copy(f->quota, sizeof(f->quota), text);
 	strbuf_free(&path);
 }
 

@@ -97,3 +97,14 @@ void text_copy(char *out, size_t cap, const char *text)
 	memcpy(out, text, n);
 	out[n] = '\0';
 }
+
+void text_copy_clean(char *out, size_t cap, const char *raw, size_t len)
+{
+	struct strbuf clean = STRBUF_INIT;
+	const char *text;
+
+	text_sanitize(&clean, raw, len);
+	text = strbuf_str(&clean);
+	text_copy(out, cap, text ? text : "");
+	strbuf_free(&clean);
+}

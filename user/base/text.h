@@ -21,4 +21,7 @@ size_t text_utf8_cut(const char *text, size_t len, size_t max);
 /* Copies TEXT into OUT of CAP bytes, its NUL included, as far as it fits by text_utf8_cut(). */
 void text_copy(char *out, size_t cap, const char *text);
 
+/* The same of LEN bytes that come from a target, sanitised. "" without memory. */
+void text_copy_clean(char *out, size_t cap, const char *raw, size_t len);
+
 #endif

@@ -159,15 +159,8 @@ static void set_name(struct module *m, const struct map *map)
 {
 	const char *slash = memrchr(map->path, '/', map->path_len);
 	const char *name = slash ? slash + 1 : map->path;
-	size_t len = map->path_len - (size_t)(name - map->path);
-	struct strbuf clean = STRBUF_INIT;
 
-	text_sanitize(&clean, name, len);
-	len = clean.data ? text_utf8_cut(clean.data, clean.len, sizeof(m->name) - 1) : 0;
-	if (len)
-		memcpy(m->name, clean.data, len);
-	m->name[len] = '\0';
-	strbuf_free(&clean);
+	text_copy_clean(m->name, sizeof(m->name), name, map->path_len - (size_t)(name - map->path));
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -431,7 +424,6 @@ static void consider(struct candidate *c, uint64_t vaddr, const Elf64_Sym *s)
 static void name_symbol(const struct module *m, const struct symbol_table *t, const Elf64_Sym *s,
 			struct symbol *out)
 {
-	struct strbuf clean = STRBUF_INIT;
 	char raw[SYMBOL_NAME_MAX];
 	size_t len = sizeof(raw);
 
@@ -442,13 +434,8 @@ static void name_symbol(const struct module *m, const struct symbol_table *t, co
 	if (t->names.sh_offset > INT64_MAX ||
 	    read_file(m, t->names.sh_offset + s->st_name, raw, len))
 		return;
-	text_sanitize(&clean, raw, strnlen(raw, len));
-	len = clean.data ? text_utf8_cut(clean.data, clean.len, sizeof(out->name) - 1) : 0;
-	if (len)
-		memcpy(out->name, clean.data, len);
-	out->name[len] = '\0';
+	text_copy_clean(out->name, sizeof(out->name), raw, strnlen(raw, len));
 	out->start = s->st_value;
-	strbuf_free(&clean);
 }
 
 void module__symbols(const struct module *m, struct symbol *symbol, size_t n)

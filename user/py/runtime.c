@@ -138,21 +138,6 @@ static int examine(struct py_target *t, const struct elf *elf, const struct elf_
 	return 0;
 }
 
-static void keep_path(struct runtime *out, const struct map *map)
-{
-	struct strbuf text = STRBUF_INIT;
-	const char *s;
-	size_t n;
-
-	text_sanitize(&text, map->path, map->path_len);
-	s = strbuf_str(&text);
-	n = s ? text_utf8_cut(s, text.len, sizeof(out->path) - 1) : 0;
-	if (n)
-		memcpy(out->path, s, n);
-	out->path[n] = '\0';
-	strbuf_free(&text);
-}
-
 /* -ENOENT without a word in ERR: not this one. */
 static int look_into(struct py_target *t, const struct map *map, struct runtime *out,
 		     struct err *err)
@@ -172,7 +157,7 @@ static int look_into(struct py_target *t, const struct map *map, struct runtime 
 	if (ret && mem__check(t->mem))
 		return err_set(err, -ESRCH, "process %d has ended or runs another program", t->pid);
 	if (!ret)
-		keep_path(out, map);
+		text_copy_clean(out->path, sizeof(out->path), map->path, map->path_len);
 	return ret;
 }
 

@@ -39,7 +39,6 @@ static void fill_words(struct resolved *r, size_t index, const struct py_thread 
 	struct resolved_wait *rw = &r->wait[index];
 	struct report_thread *out = &r->thread[index];
 	struct strbuf words = STRBUF_INIT;
-	size_t n;
 
 	if (t->waits_gil) {
 		strbuf_adds(&words, "waiting for the GIL");
@@ -51,11 +50,8 @@ static void fill_words(struct resolved *r, size_t index, const struct py_thread 
 		else
 			strbuf_adds(&words, "a page fault");
 	}
-	if (strbuf_str(&words)) {
-		n = text_utf8_cut(words.data ? words.data : "", words.len, sizeof(rw->words) - 1);
-		memcpy(rw->words, strbuf_str(&words), n);
-		rw->words[n] = '\0';
-	}
+	if (strbuf_str(&words))
+		text_copy(rw->words, sizeof(rw->words), strbuf_str(&words));
 	strbuf_free(&words);
 	out->doing = rw->words;
 	out->call = rw->wait.call;
