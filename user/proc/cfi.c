@@ -92,7 +92,8 @@ static int64_t extend(uint64_t v, size_t len)
 	return (int64_t)(v << unused) >> unused;
 }
 
-static uint64_t take_uleb(struct cursor *c)
+/* LEB128. AS_SIGNED: the last byte's bit 6 is the sign. */
+static uint64_t take_leb(struct cursor *c, bool as_signed)
 {
 	uint64_t v = 0;
 	unsigned int shift = 0;
@@ -104,24 +105,19 @@ static uint64_t take_uleb(struct cursor *c)
 			v |= (uint64_t)(byte & 0x7f) << shift;
 		shift += 7;
 	} while (byte & 0x80 && !c->bad);
+	if (as_signed && byte & 0x40 && shift <= LEB_MAX_SHIFT)
+		v |= ~0ULL << shift;
 	return v;
+}
+
+static uint64_t take_uleb(struct cursor *c)
+{
+	return take_leb(c, false);
 }
 
 static int64_t take_sleb(struct cursor *c)
 {
-	uint64_t v = 0;
-	unsigned int shift = 0;
-	uint8_t byte;
-
-	do {
-		byte = (uint8_t)take_uint(c, 1);
-		if (shift <= LEB_MAX_SHIFT)
-			v |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80 && !c->bad);
-	if (byte & 0x40 && shift <= LEB_MAX_SHIFT)
-		v |= ~0ULL << shift;
-	return (int64_t)v;
+	return (int64_t)take_leb(c, true);
 }
 
 /* WHERE: the address of the entry's first byte. */

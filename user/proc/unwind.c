@@ -50,17 +50,16 @@ static int move_window(struct unwinder *u, uint64_t addr)
 {
 	int err = -EFAULT;
 
-	if (u->nwindows++ == MAX_WINDOWS)
+	if (u->nwindows == MAX_WINDOWS)
 		return -EFAULT;
+	u->nwindows++;
 	u->window_addr = addr;
-	for (u->window_len = WINDOW; u->window_len >= 8 && err; u->window_len /= err ? 4 : 1) {
-		err = mem__read(u->mem, addr, u->window, u->window_len);
-		if (!err)
-			return 0;
-		if (err != -EFAULT)
-			break;
-	}
 	u->window_len = 0;
+	for (size_t len = WINDOW; len >= 8 && err == -EFAULT; len /= 4) {
+		err = mem__read(u->mem, addr, u->window, len);
+		if (!err)
+			u->window_len = len;
+	}
 	return err;
 }
 

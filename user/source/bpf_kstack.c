@@ -44,12 +44,16 @@ static int open_iterator(const struct source *s, pid_t tid, bool one)
 
 static int read_all(int fd, char *buf, size_t cap, size_t *len)
 {
-	ssize_t n = 1;
+	ssize_t n;
 
-	for (*len = 0; n > 0 && *len<cap - 1; *len += n> 0 ? (size_t)n : 0)
-		n = read(fd, buf + *len, cap - 1 - *len);
-	buf[*len] = '\0';
-	return n < 0 ? -errno : 0;
+	*len = 0;
+	do {
+		n = read(fd, buf + *len, cap - *len);
+		if (n < 0)
+			return -errno;
+		*len += (size_t)n;
+	} while (n && *len < cap);
+	return 0;
 }
 
 int bpf_kstack__read(struct source *s, pid_t tid, const uint64_t *ip, size_t cnt,
