@@ -69,12 +69,20 @@ static void known(struct json *j, const char *key, int n, int base)
 		json__null(j, key);
 }
 
-static void known_futex(struct json *j, const char *key, uint64_t futex)
+static void address(struct json *j, const char *key, uint64_t addr)
 {
 	char text[20];
 
-	snprintf(text, sizeof(text), "0x%" PRIx64, futex);
-	known_text(j, key, futex ? text : NULL);
+	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
+	json__text(j, key, text);
+}
+
+static void known_futex(struct json *j, const char *key, uint64_t futex)
+{
+	if (futex)
+		address(j, key, futex);
+	else
+		json__null(j, key);
 }
 
 /* The file that system call CALL is about. */
@@ -156,14 +164,6 @@ static void frames(struct json *j, const char *key, const struct sink_style *sty
 	for (size_t i = shown; i-- > 0;)
 		frame(j, style, &t->frame[i]);
 	json__close(j, ']');
-}
-
-static void address(struct json *j, const char *key, uint64_t addr)
-{
-	char text[20];
-
-	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
-	json__text(j, key, text);
 }
 
 /* Below the Python frames, and as these from the root on. */
