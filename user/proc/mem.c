@@ -16,11 +16,10 @@
 #include "proc/process.h"
 #include "proc/task.h"
 
-#define BATCH                                                                               \
-	1024 /* ranges of one system call, all that it takes: 32 KiB of iovecs on the stack \
-	      */
-#define MAX_MISSES \
-	32 /* that are read together: with their neighbours they fill half of the pages */
+/* Ranges of one system call, all that it takes: 32 KiB of iovecs on the stack. */
+#define BATCH 1024
+/* That are read together: with their neighbours they fill half of the pages. */
+#define MAX_MISSES 32
 #define PAGE PAGES_SIZE
 #define PAGES_AT_ONCE 4 /* that one call reads where a lookup wants one */
 #define MAX_GAP 1024 /* bytes between two ranges that are read as one */

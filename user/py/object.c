@@ -264,22 +264,43 @@ ssize_t dict_entries__find(const struct py_target *t, const struct dict_entries 
 	return -ENOENT;
 }
 
-int object__dict_get(const struct py_target *t, uint64_t dict, const char *name, uint64_t *out)
+/* The same str stands for the name in all instances. */
+static ssize_t find_name(const struct py_target *t, const struct dict_entries *entries,
+			 const char *name, struct attribute_hint *hint)
+{
+	ssize_t at;
+
+	for (size_t i = 0; hint->name && i < entries->cnt; i++)
+		if (entries->entry[i].key == hint->name)
+			return (ssize_t)i;
+	at = dict_entries__find(t, entries, name);
+	if (at >= 0)
+		hint->name = entries->entry[at].key;
+	return at;
+}
+
+static int in_dict(const struct py_target *t, uint64_t dict, const char *name,
+		   struct attribute_hint *hint, uint64_t *out)
 {
 	struct dict_entries entries;
-	ssize_t i;
 	int err = object__dict(t, dict, &entries);
+	ssize_t i;
 
-	*out = 0;
 	if (err)
 		return err;
-	i = dict_entries__find(t, &entries, name);
+	i = find_name(t, &entries, name, hint);
 	if (i >= 0)
 		*out = entries.entry[i].value;
 	dict_entries__free(&entries);
-	if (i < 0)
-		return (int)i;
-	return *out ? 0 : -ENOENT;
+	return i < 0 ? (int)i : *out ? 0 : -ENOENT;
+}
+
+int object__dict_get(const struct py_target *t, uint64_t dict, const char *name, uint64_t *out)
+{
+	struct attribute_hint none = { 0 };
+
+	*out = 0;
+	return in_dict(t, dict, name, &none, out);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -338,37 +359,6 @@ static int find_values(const struct py_target *t, uint64_t addr, uint64_t type, 
 		break;
 	}
 	return -EINVAL;
-}
-
-/* The same str stands for the name in all instances. */
-static ssize_t find_name(const struct py_target *t, const struct dict_entries *entries,
-			 const char *name, struct attribute_hint *hint)
-{
-	ssize_t at;
-
-	for (size_t i = 0; hint->name && i < entries->cnt; i++)
-		if (entries->entry[i].key == hint->name)
-			return (ssize_t)i;
-	at = dict_entries__find(t, entries, name);
-	if (at >= 0)
-		hint->name = entries->entry[at].key;
-	return at;
-}
-
-static int in_dict(const struct py_target *t, uint64_t dict, const char *name,
-		   struct attribute_hint *hint, uint64_t *out)
-{
-	struct dict_entries entries;
-	int err = object__dict(t, dict, &entries);
-	ssize_t i;
-
-	if (err)
-		return err;
-	i = find_name(t, &entries, name, hint);
-	if (i >= 0)
-		*out = entries.entry[i].value;
-	dict_entries__free(&entries);
-	return i < 0 ? (int)i : *out ? 0 : -ENOENT;
 }
 
 int object__attribute(const struct py_target *t, uint64_t addr, const char *name,

@@ -104,7 +104,7 @@ void walker__free(struct walker *w)
  * Code objects and lines of the stack that was read. -EAGAIN: a pointer is no code object or an
  * instruction is not in it, so the stack was torn (or its memory is damaged).
  */
-static int resolve(struct walker *w)
+static int find_code(struct walker *w)
 {
 	bool torn = false;
 	int err = code_cache__load(w->codes, &w->stack, w->code);
@@ -125,14 +125,20 @@ static bool whole(const struct stack *s)
 	return !s->note[0] && (!s->bottom || stack__at_bottom(s));
 }
 
+/* The same; what comes out may prove the layout. */
+static int resolve(struct walker *w)
+{
+	int err = find_code(w);
+
+	w->proven |= !err && w->stack.bottom && whole(&w->stack);
+	return err;
+}
+
 static int read_stack(struct walker *w, uint64_t tstate, bool at_rest)
 {
 	int err = stack__read(w->reader, tstate, at_rest, &w->stack);
 
-	if (!err)
-		err = resolve(w);
-	w->proven |= !err && w->stack.bottom && whole(&w->stack);
-	return err;
+	return err ? err : resolve(w);
 }
 
 /* 0 and an exact stack; -EAGAIN: ask again; -EOPNOTSUPP: there is no such means. */
@@ -159,7 +165,6 @@ static int capture_stack(struct walker *w, const struct thread_ref *ref, pid_t t
 		return -EAGAIN;
 	}
 	err = resolve(w);
-	w->proven |= !err && w->stack.bottom && whole(&w->stack);
 	return err ? err : whole(&w->stack) || rec->flags & PYWALK_LIMIT ? 0 : -EAGAIN;
 }
 
