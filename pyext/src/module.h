@@ -23,22 +23,14 @@ extern PyType_Spec tracker_spec;
 extern PyType_Spec loop_spec;
 
 /*
- * A slot for thread @ident (0: whoever holds the GIL), already active; the caller releases it by
- * registry__release(). NULL with an exception set.
- */
-struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident);
-
-/*
- * A slot for an event loop of the calling thread: the word at @progress_addr moves with its steps,
- * and it is idle while the thread waits on @idle_fd (-1: not known). Released in the same way.
+ * A slot for an event loop of the calling thread, already active: the word at @progress_addr moves
+ * with its steps, and it is idle while the thread waits on @idle_fd (-1: not known). The caller
+ * releases it by registry__release(). NULL with an exception set.
  */
 struct slot *tracker_acquire_loop(const char *name, size_t name_len, uint64_t progress_addr,
 				  int idle_fd);
 
 /* The 12 of a running Python 3.12; of another major version a number that no 3.x has. */
 long module_python_minor(void);
-
-/* pthread_self() as threading.get_ident() has it. */
-uint64_t tracker_own_ident(void);
 
 #endif

@@ -14,7 +14,8 @@ struct tracker {
 	PyObject_HEAD struct slot *slot; /* NULL once closed; see slot.h */
 };
 
-uint64_t tracker_own_ident(void)
+/* As threading.get_ident() has it. */
+static uint64_t own_ident(void)
 {
 	return (uint64_t)pthread_self();
 }
@@ -61,7 +62,7 @@ static struct slot *acquire(struct slot_spec *spec)
 #ifdef Py_GIL_DISABLED
 	spec->own_line = true;
 #endif
-	if (spec->thread_ident == tracker_own_ident()) {
+	if (spec->thread_ident == own_ident()) {
 		spec->hint_tid = thread_tid();
 		spec->tstate = (uintptr_t)PyThreadState_Get();
 	} else if (spec->thread_ident) {
@@ -78,7 +79,8 @@ static struct slot *acquire(struct slot_spec *spec)
 	return NULL;
 }
 
-struct slot *tracker_acquire(const char *name, size_t name_len, uint64_t ident)
+/* A slot for thread IDENT (0: whoever holds the GIL), otherwise as tracker_acquire_loop(). */
+static struct slot *acquire_tracker(const char *name, size_t name_len, uint64_t ident)
 {
 	struct slot_spec spec = { .name = name, .name_len = name_len, .thread_ident = ident };
 
@@ -91,7 +93,7 @@ struct slot *tracker_acquire_loop(const char *name, size_t name_len, uint64_t pr
 	struct slot_spec spec = {
 		.name = name,
 		.name_len = name_len,
-		.thread_ident = tracker_own_ident(),
+		.thread_ident = own_ident(),
 		.progress_addr = progress_addr,
 		.idle_fd = idle_fd,
 	};
@@ -163,7 +165,7 @@ static PyObject *tracker_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 		return NULL;
 	t = (struct tracker *)PyType_GenericAlloc(type, 0);
 	if (t) {
-		t->slot = tracker_acquire(PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes),
+		t->slot = acquire_tracker(PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes),
 					  ident);
 		if (!t->slot)
 			Py_CLEAR(t);
