@@ -152,7 +152,7 @@ falls_back()
 	go
 	finish
 	check "$name: auto takes poll and says why" grep -Eq "backend poll, since bpf cannot be used: $pattern" "$said"
-	is "$(grep -Ev "$pattern" "$said")" "" "$name: in one line"
+	is "$(wc -l <"$said") $(grep -Ev "$pattern" "$said")" "1 " "$name: in one line"
 	is "$(count "$detected"),$watch_status" 1,0 "$name: stalls are seen"
 	check "$name: by valid records" json_check "$records"
 }
