@@ -17,17 +17,22 @@ need_extension()
 		tap_need_failed extension "the extension is not built for $PYTHON"
 }
 
-# start_stalls STEP...: the target, waiting at its start; pid in $target
-start_stalls()
+# start_target COMMAND...: a program that says "ready" and waits at its start; pid in $target
+start_target()
 {
 	rm -f "$tmp/go"
-	STALLS_GO=$tmp/go PYTHONPATH=${package:-$build/python} start "$PYTHON" "$top/tests/targets/stalls.py" "$@" \
-		>"$truth" 2>"$tmp/target-stderr"
+	STALLS_GO=$tmp/go start "$@" >"$truth" 2>"$tmp/target-stderr"
 	target=$started
 	wait_for 20 grep -q '^ready' "$truth" || {
 		diag "the target did not start: $(cat "$tmp/target-stderr")"
 		exit 1
 	}
+}
+
+# start_stalls STEP...: likewise
+start_stalls()
+{
+	PYTHONPATH=${package:-$build/python} start_target "$PYTHON" "$top/tests/targets/stalls.py" "$@"
 }
 
 # go: lets the target take its steps

@@ -14,14 +14,8 @@ need_extension
 # start_family STEP...: the target, waiting at its start; pid in $target
 start_family()
 {
-	rm -f "$tmp/go" "$tmp/again"
-	STALLS_GO=$tmp/go STALLS_AGAIN=$tmp/again PYTHONPATH=$build/python \
-		start "$PYTHON" "$top/tests/targets/family.py" "$@" >"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || {
-		diag "the target did not start: $(cat "$tmp/target-stderr")"
-		exit 1
-	}
+	rm -f "$tmp/again"
+	STALLS_AGAIN=$tmp/again PYTHONPATH=$build/python start_target "$PYTHON" "$top/tests/targets/family.py" "$@"
 }
 
 # follow BACKEND OPTION...: as start_watch, with what these tests have in common

@@ -19,13 +19,7 @@ start_gil()
 	local python=$1
 
 	shift
-	rm -f "$tmp/go"
-	GIL_FLOOR=$floor STALLS_GO=$tmp/go start "$python" "$top/tests/targets/gil.py" "$@" >"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || {
-		diag "the target did not start: $(cat "$tmp/target-stderr")"
-		exit 1
-	}
+	GIL_FLOOR=$floor start_target "$python" "$top/tests/targets/gil.py" "$@"
 }
 
 # watch_gil PYTHON "OPTION..." STEP...: all of it; what it says is in $tmp/result

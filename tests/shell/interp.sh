@@ -18,11 +18,8 @@ watch_interp()
 	local source=$1 program=$2
 
 	shift 2
-	rm -f "$tmp/go" "$records"
-	WORLD_FLOOR=90 GIL_FLOOR=90 STALLS_GO=$tmp/go start "$1" "$top/tests/targets/$program" "${@:2}" \
-		>"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || diag "the target did not start: $(cat "$tmp/target-stderr")"
+	rm -f "$records"
+	WORLD_FLOOR=90 GIL_FLOOR=90 start_target "$1" "$top/tests/targets/$program" "${@:2}"
 	start "$loader" --json --output "$records" --alert-interval 100ms --traceback-suppress 0 --sources gil --pid "$target" 2>"$said"
 	watcher=$started
 	wait_for 30 grep -q Successfully "$records" || diag "the loader does not watch: $(cat "$said")"

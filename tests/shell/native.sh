@@ -19,14 +19,7 @@ start_native()
 {
 	cc -O2 -fPIC -shared -Wl,--build-id -o "$tmp/libnative.so" "$top/tests/targets/native_lib.c" &&
 		nm -S "$tmp/libnative.so" >"$tmp/symbols" || exit 1
-	rm -f "$tmp/go"
-	STALLS_GO=$tmp/go PYTHONPATH=$build/python start "$PYTHON" "$top/tests/targets/native.py" \
-		"$tmp/libnative.so" "$@" >"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || {
-		diag "the target did not start: $(cat "$tmp/target-stderr")"
-		exit 1
-	}
+	PYTHONPATH=$build/python start_target "$PYTHON" "$top/tests/targets/native.py" "$tmp/libnative.so" "$@"
 }
 
 # of NAME FILTER: of the responsible thread in the first record of that tracker

@@ -35,14 +35,7 @@ remove_group()
 # start_why STEP...: the target, waiting at its start; pid in $target
 start_why()
 {
-	rm -f "$tmp/go"
-	WHY_CGROUP=$group STALLS_GO=$tmp/go PYTHONPATH=${package:-$build/python} start "$PYTHON" \
-		"$top/tests/targets/why.py" "$@" >"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || {
-		diag "the target did not start: $(cat "$tmp/target-stderr")"
-		exit 1
-	}
+	WHY_CGROUP=$group PYTHONPATH=${package:-$build/python} start_target "$PYTHON" "$top/tests/targets/why.py" "$@"
 }
 
 # of NAME: jq filter of the records of a tracker

@@ -17,14 +17,7 @@ watch_locks()
 	local python=$1
 
 	shift
-	rm -f "$tmp/go"
-	STALLS_GO=$tmp/go PYTHONPATH=${package:-$build/python} start "$python" "$top/tests/targets/why.py" "$@" \
-		>"$truth" 2>"$tmp/target-stderr"
-	target=$started
-	wait_for 20 grep -q '^ready' "$truth" || {
-		diag "the target did not start: $(cat "$tmp/target-stderr")"
-		exit 1
-	}
+	PYTHONPATH=${package:-$build/python} start_target "$python" "$top/tests/targets/why.py" "$@"
 	start_watch --alert-interval 60ms --sources slot --no-print-locals
 	go
 	finish
