@@ -150,13 +150,19 @@ static bool cell_is_right(const struct py_frame *f)
 	       f[1].line == 2 * (n % 8) + 3;
 }
 
-static int count_reuse(const char *pid, long walks)
+static int count_reuse(const char *pid, long walks, bool anew)
 {
 	struct python *py = open_or_die(pid);
 	size_t exact = 0, wrong = 0;
 
 	for (long n = 0; n < walks; n++) {
-		struct py_snapshot *snap = walk_or_die(py);
+		struct py_snapshot *snap;
+
+		if (anew) {
+			python__free(py);
+			py = open_or_die(pid);
+		}
+		snap = walk_or_die(py);
 
 		for (size_t i = 0; i < snap->nthreads; i++) {
 			const struct py_thread *t = &snap->thread[i];
@@ -234,8 +240,8 @@ int main(int argc, char **argv)
 		return print_walk(argv[2]);
 	if (argc == 4 && !strcmp(argv[1], "count"))
 		return count_wrong(argv[2], atol(argv[3]));
-	if (argc == 4 && !strcmp(argv[1], "reuse"))
-		return count_reuse(argv[2], atol(argv[3]));
+	if (argc == 4 && (!strcmp(argv[1], "reuse") || !strcmp(argv[1], "reuse-anew")))
+		return count_reuse(argv[2], atol(argv[3]), !strcmp(argv[1], "reuse-anew"));
 	if (argc == 4 && !strcmp(argv[1], "time"))
 		return time_walks(argv[2], atol(argv[3]));
 	plan(7);

@@ -40,7 +40,6 @@ struct entry {
 	struct blob blob[BLOBS];
 	size_t skip[BLOBS]; /* bytes of the blob before its data */
 	uint64_t seen; /* the load that asked for it last */
-	uint64_t compared; /* the walk in which the contents were compared last */
 	uint64_t len; /* bytes of bytecode */
 	bool ok;
 	bool fleeting; /* cannot be compared (no compact str): read anew each time */
@@ -52,7 +51,7 @@ struct code_cache {
 	const struct py_target *target;
 	struct entry *slot[SLOTS];
 	size_t entries, bytes;
-	uint64_t load, walk;
+	uint64_t load;
 	struct entry *work[PY_MAX_FRAMES];
 	struct mem_range range[(BLOBS + 2) * PY_MAX_FRAMES];
 	uint8_t head[PY_MAX_FRAMES][PY_CODE_BYTES];
@@ -104,11 +103,6 @@ void code_cache__free(struct code_cache *cache)
 	clear(cache);
 	free(cache->scratch);
 	free(cache);
-}
-
-void code_cache__begin(struct code_cache *cache)
-{
-	cache->walk++;
 }
 
 static struct entry *find_or_add(struct code_cache *cache, uint64_t addr)
@@ -175,15 +169,14 @@ static int reserve(struct code_cache *cache, size_t len)
 	return 0;
 }
 
-/* Can its contents be compared, and have they not been in this walk? */
-static bool is_due(const struct code_cache *cache, const struct entry *e)
+static bool can_be_compared(const struct entry *e)
 {
-	return e->ok && !e->fleeting && e->compared != cache->walk;
+	return e->ok && !e->fleeting;
 }
 
 /*
- * One call for the heads of work[0..CNT), and behind each its copies, and of those that are due
- * what is cached of it, as the target has it now.
+ * One call for the heads of work[0..CNT), and behind each its copies and what is cached of it, as
+ * the target has it now.
  */
 static int read_heads(struct code_cache *cache, size_t cnt)
 {
@@ -191,7 +184,7 @@ static int read_heads(struct code_cache *cache, size_t cnt)
 
 	for (size_t i = 0; i < cnt; i++) {
 		total += copies__len(&cache->work[i]->copies);
-		for (size_t k = 0; is_due(cache, cache->work[i]) && k < BLOBS; k++)
+		for (size_t k = 0; can_be_compared(cache->work[i]) && k < BLOBS; k++)
 			total += cache->work[i]->blob[k].len;
 	}
 	if (reserve(cache, total))
@@ -206,7 +199,7 @@ static int read_heads(struct code_cache *cache, size_t cnt)
 			cache->range[n++] =
 				(struct mem_range){ e->copies.at, cache->scratch + at, len, 0 };
 		at += len;
-		for (size_t k = 0; is_due(cache, e) && k < BLOBS; k++) {
+		for (size_t k = 0; can_be_compared(e) && k < BLOBS; k++) {
 			const struct blob *b = &e->blob[k];
 
 			cache->range[n++] =
@@ -319,7 +312,6 @@ static void finish(struct code_cache *cache, struct entry *e, uint8_t head[BLOBS
 	}
 	e->code.file = e->text[FILE_BLOB];
 	e->code.name = e->text[NAME_BLOB];
-	e->compared = cache->walk;
 	e->ok = true;
 }
 
@@ -430,14 +422,14 @@ static ssize_t sort_out(struct code_cache *cache, size_t cnt)
 	for (size_t i = 0; i < cnt; i++) {
 		const struct mem_range *head = r++, *copies = NULL, *blobs;
 		uint64_t list;
-		bool due;
+		bool cached;
 
 		e = cache->work[i];
-		due = is_due(cache, e);
+		cached = can_be_compared(e);
 		if (copies__len(&e->copies))
 			copies = r++;
 		blobs = r;
-		r += due ? BLOBS : 0;
+		r += cached ? BLOBS : 0;
 		if (head->err || parse_key(&t->layout, cache->head[i], &k) ||
 		    k.type != t->code_type) {
 			entry_clear(cache, e);
@@ -447,9 +439,7 @@ static ssize_t sort_out(struct code_cache *cache, size_t cnt)
 		if (copies && !copies->err && list == e->copies.at &&
 		    !copies__again(&e->copies, copies->buf))
 			e->copies.seen = cache->load;
-		if (e->ok && !e->fleeting && !memcmp(&e->key, &k, sizeof(k)) &&
-		    (!due || same_blobs(e, blobs))) {
-			e->compared = cache->walk;
+		if (cached && !memcmp(&e->key, &k, sizeof(k)) && same_blobs(e, blobs)) {
 			e->copies.at = list;
 			continue;
 		}

@@ -2,8 +2,9 @@
 /*
  * Code objects of the target, kept from walk to walk. Their memory may be freed and used again for
  * another code object, even with the same addresses all through (a loop of exec()), so nothing is
- * believed because of its address: in each walk the file name, the name and the line table are
- * compared byte by byte with what was cached, in one call for a whole stack.
+ * believed because of its address: for each stack the file name, the name and the line table are
+ * compared byte by byte with what was cached, in one call. Not for each walk: between two stacks,
+ * or two attempts to read one, a thread may have gone on to other code in the same place.
  */
 #ifndef PERPETUO_PY_CODE_H
 #define PERPETUO_PY_CODE_H
@@ -24,9 +25,6 @@ struct code {
 
 struct code_cache *code_cache__new(const struct py_target *t); /* T borrowed; NULL: no memory */
 void code_cache__free(struct code_cache *cache); /* NULL is fine */
-
-/* A new walk: what was compared before must be compared again. */
-void code_cache__begin(struct code_cache *cache);
 
 /*
  * The code objects of all frames of S: OUT[i] for frame i, NULL where there is none (a pointer that

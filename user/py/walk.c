@@ -484,7 +484,6 @@ static int begin(struct walker *w, const struct py_walk_opts *opts)
 	w->nnatives = 0;
 	w->capture = opts ? opts->capture : NULL;
 	w->capture_ctx = opts ? opts->capture_ctx : NULL;
-	code_cache__begin(w->codes);
 	w->want_locals = opts && opts->locals;
 	if (w->want_locals) {
 		if (!w->locals)
