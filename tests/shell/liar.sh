@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # timeout: 180
 # sanitize: yes
-# parallel: yes
 #
 # A program whose memory lies to whoever reads a CPython in it (tests/targets/liar.c), dumped and
 # watched: no crash, no hang, bounded memory, and what could not be read is said.
